@@ -1,0 +1,63 @@
+"""The errors a user can meet. Each says what was asked, what was found and what is allowed."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line returns; scripts rely on these numbers."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    INVALID_FILE = 3
+    UNSUPPORTED = 4
+    NO_DEVICE = 5
+    RESULTS_DIFFER = 6
+    HANG = 7
+
+
+class LapilliError(Exception):
+    """Base of every error that is not our own bug; ``exit_code`` is what the command line returns."""
+
+    exit_code = ExitCode.BUG
+
+
+class UsageError(LapilliError, ValueError):
+    """An option or argument that does not exist or has a value that is not allowed."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ModelError(LapilliError):
+    """A file (model, program, recording, input) that is missing, damaged or of the wrong kind."""
+
+    exit_code = ExitCode.INVALID_FILE
+
+
+class Unsupported(LapilliError):
+    """Something well formed that this version or this chip can't do."""
+
+    exit_code = ExitCode.UNSUPPORTED
+
+
+class DeviceError(LapilliError):
+    """No device, or a device that refused or failed."""
+
+    exit_code = ExitCode.NO_DEVICE
+
+
+class HangError(DeviceError):
+    """A job that did not end in time."""
+
+    exit_code = ExitCode.HANG
+
+
+class Fault(DeviceError):
+    """The emulated NPU met something a real one would hang or corrupt memory on.
+
+    The text names the job and the word, and says what was found and what is allowed.
+    """
+
+    exit_code = ExitCode.HANG

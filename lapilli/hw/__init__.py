@@ -1,0 +1,1 @@
+"""Facts about the hardware as declarations; imports nothing else of the package."""
