@@ -1,0 +1,1 @@
+"""Files that belong to the package: the sample model "digits" and its held-back images."""
