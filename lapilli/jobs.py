@@ -77,7 +77,8 @@ class NnJob:
     ``input_size`` and ``output_size`` are as the unit sees them; output extents are what is stored.
     ``tile_limits``: (columns, rows) that tile sizes are chosen from, before pooling doubles them.
     ``strided``: the operator has stride 2. ``first_pixel``: computed at stride 1, even rows and
-    columns stored. ``scale``: accumulator to output, float32.
+    columns stored. ``scale``: accumulator to output, float32. ``filler``: weight of the kernels
+    beyond the last output channel that fill up the last cores; they are computed, never stored.
     """
 
     operator: int
@@ -96,6 +97,7 @@ class NnJob:
     input_zero_point: int
     output_zero_point: int
     relu: bool
+    filler: int
     zero_runs: bool = True
 
 

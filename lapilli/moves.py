@@ -132,36 +132,45 @@ def space_to_depth(
 ) -> tuple[TpInstruction, ...]:
     """The reshuffle before a convolution with stride 2, split over the TP cores."""
     source, result = geometry.source, geometry.result
-    channels = source.channels
-    axis = _split_axis(result.columns, result.rows, channels)
-    extents = (result.columns, result.rows, channels)
-    cores = min(_reshuffle_cores(source, tp_cores), extents[axis])
-    before = (geometry.left, geometry.top, 0)[axis]
-    per_element = 1 if axis == 2 else 2
+    axis = _split_axis(result.columns, result.rows, source.channels)
+    pieces = _split(geometry, axis, _reshuffle_cores(source, tp_cores))
+    step_in = (1, source.columns, source.plane)[axis]
+    step_out = (1, result.columns, 4 * result.plane)[axis]
     instructions = []
     done_in = done_out = 0
-    for core in range(cores):
-        pieces = [result.columns, result.rows, channels]
-        taken = [source.columns, source.rows, channels]
-        pieces[axis] = -(-(extents[axis] - done_out) // (cores - core))
-        rest = taken[axis] - done_in
-        pad = before if core == 0 else 0
-        if core < cores - 1:
-            # A piece that lies wholly in the padding behind the image still reads one element.
-            taken[axis] = max(min(pieces[axis] * per_element - pad, rest), 0)
-        else:
-            taken[axis] = rest
+    for core, (taken, made) in enumerate(pieces):
         left = geometry.left if axis != 0 or core == 0 else 0
         top = geometry.top if axis != 1 or core == 0 else 0
-        fields = _reshuffle_fields(source, result, pieces, taken, left, top)
-        step_in = (1, source.columns, source.plane)[axis]
-        step_out = (1, result.columns, 4 * result.plane)[axis]
+        extents = [result.columns, result.rows, source.channels]
+        read = [source.columns, source.rows, source.channels]
+        extents[axis], read[axis] = made, taken
+        fields = _reshuffle_fields(source, result, extents, read, left, top)
         fields["in_zp"] = fields["out_zp"] = zero_point
-        fields["no_flush"] = int(core < cores - 1)
+        fields["no_flush"] = int(core < len(pieces) - 1)
         instructions.append(TpInstruction(done_in * step_in, done_out * step_out, fields))
-        done_in += taken[axis]
-        done_out += pieces[axis]
+        done_in += taken
+        done_out += made
     return tuple(instructions)
+
+
+def _split(geometry: SpaceToDepth, axis: int, cores: int) -> list[tuple[int, int]]:
+    """For each core: elements read and made along ``axis``; no core without any to read."""
+    source, result = geometry.source, geometry.result
+    rest_out = (result.columns, result.rows, source.channels)[axis]
+    rest_in = (source.columns, source.rows, source.channels)[axis]
+    before = (geometry.left, geometry.top, 0)[axis]
+    pieces = []
+    for core in range(cores):
+        made = -(-rest_out // (cores - core))
+        taken = rest_in
+        if core < cores - 1:
+            taken = made * (1 if axis == 2 else 2) - (before if core == 0 else 0)
+        pieces.append((taken, made))
+        rest_in -= taken
+        rest_out -= made
+    if cores > 1 and any(taken < 1 or made < 1 for taken, made in pieces):
+        return _split(geometry, axis, cores - 1)
+    return pieces
 
 
 def _split_axis(columns: int, rows: int, channels: int) -> int:

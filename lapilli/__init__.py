@@ -1,0 +1,37 @@
+"""Lapilli: compile, run and understand quantised TFLite models on VeriSilicon VIPNano NPUs.
+
+    program = lapilli.compile("model.tflite", chip="a311d")
+    device = lapilli.open_device("emulator:a311d")
+    delegate = lapilli.Delegate(device="emulator:a311d")
+
+Everything is imported when first asked for, so that ``import lapilli`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lapilli.compile import compile_model as compile
+    from lapilli.delegate import Delegate
+    from lapilli.device.open import open_device
+    from lapilli.program import Program
+
+__version__ = "0.1.0"
+__all__ = ["Delegate", "Program", "__version__", "compile", "open_device"]
+
+_HOMES = {
+    "compile": ("lapilli.compile", "compile_model"),
+    "open_device": ("lapilli.device.open", "open_device"),
+    "Delegate": ("lapilli.delegate", "Delegate"),
+    "Program": ("lapilli.program", "Program"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lapilli' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,322 @@
+"""What the NPU takes: one function a restriction, its docstring the sentence a user reads.
+
+A rule gets the graph, the operator and the chip; it returns None if it holds, else what was found.
+``docs/operators.md`` is generated from the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from lapilli import requantise
+from lapilli.geometry import SIDE_MAXIMUM, addition_image, padding_before
+from lapilli.graph import Activation, Addition, Convolution, Graph, Operator, Tensor
+from lapilli.hw.chips import Chip
+
+Rule: TypeAlias = Callable[[Graph, Operator, Chip], "str | None"]
+
+CHANNELS_MAXIMUM = (1 << 14) - 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the NPU takes an operator; if not, the first rule it breaks and what was found."""
+
+    operator: int
+    supported: bool
+    rule: str = ""
+    allowed: str = ""
+    found: str = ""
+
+    @property
+    def reason(self) -> str:
+        """One line for a reader; empty if supported."""
+        return "" if self.supported else f"{self.allowed} Found: {self.found}."
+
+
+def _tensor(graph: Graph, index: int) -> Tensor:
+    return graph.tensors[index]
+
+
+def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows, columns, channels of a shape of up to four dimensions, missing ones in front being 1."""
+    padded = (1,) * (4 - len(shape)) + shape
+    return padded[1], padded[2], padded[3]
+
+
+def _data_tensors(graph: Graph, operator: Operator) -> list[Tensor]:
+    """Inputs and outputs that are not constant."""
+    tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
+    return [tensor for tensor in tensors if tensor.data is None]
+
+
+def _convolution(operator: Operator) -> Convolution:
+    assert isinstance(operator.options, Convolution)
+    return operator.options
+
+
+def operands_present(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """The operator has all its inputs, and one output."""
+    needed = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "ADD": 2, "PAD": 2}[operator.kind]
+    present = [i for i in operator.inputs[:needed] if i >= 0]
+    if len(present) < needed or len(operator.outputs) != 1:
+        return f"{len(present)} inputs, {len(operator.outputs)} outputs"
+    return None
+
+
+def bytes_unsigned(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Inputs and outputs are uint8."""
+    for tensor in _data_tensors(graph, operator):
+        if tensor.dtype != "uint8":
+            return f"{tensor.name} is {tensor.dtype}"
+    return None
+
+
+def quantised_per_tensor(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Every tensor has one scale above 0 and one zero point from 0 to 255."""
+    count = 2 if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD") else 1
+    for index in (*operator.inputs[:count], *operator.outputs):
+        tensor = graph.tensors[index]
+        quantization = tensor.quantization
+        if quantization is None or not quantization.scales:
+            return f"{tensor.name} has no quantisation"
+        if quantization.per_channel:
+            return f"{tensor.name} has {len(quantization.scales)} scales"
+        if not (np.isfinite(quantization.scale) and np.float32(quantization.scale) > 0):
+            return f"{tensor.name} has scale {quantization.scale}"
+        if not 0 <= quantization.zero_point <= 255:
+            return f"{tensor.name} has zero point {quantization.zero_point}"
+    return None
+
+
+def batch_of_one(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Images have up to four dimensions, none of them 0, and a batch of 1."""
+    for tensor in _data_tensors(graph, operator):
+        shape = tensor.shape
+        if len(shape) > 4 or 0 in shape or (len(shape) == 4 and shape[0] != 1):
+            return f"{tensor.name} has shape {list(shape)}"
+    return None
+
+
+def image_of_four_dimensions(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Input and output of a convolution or padding have four dimensions."""
+    for tensor in _data_tensors(graph, operator):
+        if len(tensor.shape) != 4:
+            return f"{tensor.name} has shape {list(tensor.shape)}"
+    return None
+
+
+def constant_weights(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Weights are constant uint8, the bias constant int32 or absent."""
+    weights = _tensor(graph, operator.inputs[1])
+    if weights.data is None or weights.dtype != "uint8" or len(weights.shape) != 4:
+        state = "constant" if weights.data is not None else "computed"
+        return f"{weights.name} is {state} {weights.dtype} of shape {list(weights.shape)}"
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        bias = _tensor(graph, operator.inputs[2])
+        if bias.data is None or bias.dtype != "int32":
+            state = "constant" if bias.data is not None else "computed"
+            return f"{bias.name} is {state} {bias.dtype}"
+    return None
+
+
+def shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """The shapes of image, weights, bias and output belong together."""
+    source = _tensor(graph, operator.inputs[0]).shape
+    weights = _tensor(graph, operator.inputs[1]).shape
+    target = _tensor(graph, operator.outputs[0]).shape
+    options = _convolution(operator)
+    if operator.kind == "CONV_2D":
+        wanted = (target[3], source[3])
+        found = (weights[0], weights[3])
+    else:
+        wanted = (1, target[3])
+        found = (weights[0], weights[3])
+        if target[3] % source[3]:
+            return f"{source[3]} input and {target[3]} output channels"
+    if found != wanted:
+        return f"weights of shape {list(weights)} for {list(source)} -> {list(target)}"
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        bias = _tensor(graph, operator.inputs[2])
+        if bias.size != target[3]:
+            return f"{bias.size} biases for {target[3]} output channels"
+    for axis, stride in ((1, options.stride_rows), (2, options.stride_columns)):
+        extent = source[axis] - (weights[axis] - 1 if options.padding.value == "VALID" else 0)
+        if -(-extent // stride) < target[axis] or target[axis] < 1:
+            return f"{list(source)} -> {list(target)} with kernel {list(weights[1:3])}"
+    return None
+
+
+def no_dilation(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Dilation is 1."""
+    options = _convolution(operator)
+    found = (options.dilation_rows, options.dilation_columns)
+    return None if found == (1, 1) else f"dilation {found[0]}x{found[1]}"
+
+
+def stride_one_or_two(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Strides are 1 or 2, the same for rows and columns."""
+    options = _convolution(operator)
+    found = (options.stride_rows, options.stride_columns)
+    return None if found in ((1, 1), (2, 2)) else f"stride {found[0]}x{found[1]}"
+
+
+def kernel_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Kernels are no larger than the chip takes (A311D: 11x11)."""
+    rows, columns = _tensor(graph, operator.inputs[1]).shape[1:3]
+    if rows > chip.maximum_kernel_rows or columns > chip.maximum_kernel_columns:
+        return f"{rows}x{columns}"
+    return None
+
+
+def padding_reaches(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Padding before the image fits the chip's offset field (A311D: up to 8)."""
+    before = padding_before(graph, operator)
+    if max(before) > -chip.smallest_image_offset:
+        return f"{before[0]} rows and {before[1]} columns"
+    return None
+
+
+def image_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 into
+    a convolution with stride 2)."""
+    strided = isinstance(operator.options, Convolution) and operator.options.stride_rows > 1
+    side = SIDE_MAXIMUM // 2 - 1 if strided else SIDE_MAXIMUM
+    for tensor in _data_tensors(graph, operator):
+        rows, columns, channels = _image(tensor.shape)
+        channels_allowed = CHANNELS_MAXIMUM // 4 if strided else CHANNELS_MAXIMUM
+        if max(rows, columns) > side or channels > channels_allowed:
+            return f"{tensor.name} is {rows}x{columns}x{channels}"
+        if rows * columns * channels >= 1 << 28:
+            return f"{tensor.name} has {rows * columns * channels} bytes"
+    return None
+
+
+def activation_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6."""
+    options = operator.options
+    assert isinstance(options, (Convolution, Addition))
+    if options.activation in (Activation.NONE, Activation.RELU):
+        return None
+    if options.activation is Activation.RELU6:
+        output = _tensor(graph, operator.outputs[0])
+        quantization = output.quantization
+        assert quantization is not None
+        highest = (255 - quantization.zero_point) * quantization.scale
+        # The byte that stands for 6, rounded as LiteRT does when it prepares the kernel.
+        six = quantization.zero_point + int(np.floor(
+            np.float32(6.0) / np.float32(quantization.scale) + np.float32(0.5)))
+        return None if six >= 255 else f"ReLU6 with an output range up to {highest:.4g}"
+    return f"{options.activation.value}"
+
+
+def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """The factor from accumulator to output is between 2^-112 and 2^15."""
+    if operator.kind == "ADD":
+        first, second, output = (
+            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0]))
+        assert first is not None and second is not None and output is not None
+        scale = requantise.addition(first, second, output).scale
+    else:
+        image, weights, output = (
+            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0]))
+        assert image is not None and weights is not None and output is not None
+        scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
+    return None if requantise.fits(scale) else f"{float(scale):.4g}"
+
+
+def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Both operands of an addition and the result have the same shape."""
+    shapes = [_tensor(graph, i).shape for i in (*operator.inputs[:2], operator.outputs[0])]
+    if shapes[0] == shapes[1] == shapes[2]:
+        return None
+    return " + ".join(str(list(s)) for s in shapes[:2]) + f" -> {list(shapes[2])}"
+
+
+def operands_computed(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Neither operand of an addition is constant."""
+    for index in operator.inputs[:2]:
+        if _tensor(graph, index).data is not None:
+            return f"{_tensor(graph, index).name} is constant"
+    return None
+
+
+def addition_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """The number of elements added can be seen as an image of at most 8191 x 8191."""
+    rows, columns, channels = _image(_tensor(graph, operator.inputs[0]).shape)
+    if addition_image(rows, columns, channels) is None:
+        return f"{rows * columns * channels} elements"
+    return None
+
+
+def pad_of_rows_and_columns(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Padding is constant and adds rows and columns only."""
+    amounts = _tensor(graph, operator.inputs[1])
+    if amounts.data is None or amounts.data.shape != (4, 2):
+        return f"paddings of shape {list(amounts.shape)}"
+    if np.any(amounts.data[[0, 3]]) or np.any(amounts.data < 0):
+        return f"paddings {amounts.data.tolist()}"
+    return None
+
+
+def pad_keeps_values(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Padding does not change scale or zero point."""
+    source, target = (
+        _tensor(graph, i).quantization for i in (operator.inputs[0], operator.outputs[0]))
+    if source is None or target is None:
+        return "no quantisation"
+    pairs = [(q.scale, q.zero_point) for q in (source, target)]
+    return None if pairs[0] == pairs[1] else f"{pairs[0]} -> {pairs[1]}"
+
+
+def pad_shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """The padded image has the size that the paddings say."""
+    source = _tensor(graph, operator.inputs[0]).shape
+    target = _tensor(graph, operator.outputs[0]).shape
+    amounts = _tensor(graph, operator.inputs[1]).data
+    assert amounts is not None
+    wanted = tuple(int(n + b + a) for n, (b, a) in zip(source, amounts.tolist(), strict=True))
+    return None if wanted == target else f"{list(source)} -> {list(target)}"
+
+
+CONVOLUTION_RULES: tuple[Rule, ...] = (
+    operands_present, bytes_unsigned, image_of_four_dimensions, batch_of_one, constant_weights,
+    quantised_per_tensor, no_dilation, stride_one_or_two, shapes_agree, kernel_size,
+    padding_reaches, image_size, activation_exact, scale_fits,
+)
+RULES: dict[str, tuple[Rule, ...]] = {
+    "CONV_2D": CONVOLUTION_RULES,
+    "DEPTHWISE_CONV_2D": CONVOLUTION_RULES,
+    "ADD": (
+        operands_present, bytes_unsigned, batch_of_one, operands_computed, no_broadcast,
+        quantised_per_tensor, image_size, addition_size, activation_exact, scale_fits,
+    ),
+    "PAD": (
+        operands_present, bytes_unsigned, image_of_four_dimensions, batch_of_one,
+        pad_of_rows_and_columns, quantised_per_tensor, pad_shapes_agree, pad_keeps_values,
+        image_size,
+    ),
+}
+
+
+def judge(graph: Graph, operator: Operator, chip: Chip) -> Verdict:
+    """The verdict on one operator: the first rule it breaks, if any."""
+    rules = RULES.get(operator.kind)
+    if rules is None:
+        names = ", ".join(RULES)
+        return Verdict(operator.index, False, "operator", f"The NPU takes {names}.", operator.kind)
+    for rule in rules:
+        found = rule(graph, operator, chip)
+        if found is not None:
+            sentence = " ".join((rule.__doc__ or "").split())
+            return Verdict(operator.index, False, rule.__name__, sentence, found)
+    return Verdict(operator.index, True)
+
+
+def judge_all(graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
+    """One verdict for each operator, in order."""
+    return tuple(judge(graph, operator, chip) for operator in graph.operators)
