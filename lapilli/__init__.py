@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lapilli.compile import compile_model as compile
+    from lapilli.compiler import compile_model as compile
     from lapilli.delegate import Delegate
     from lapilli.device.open import open_device
     from lapilli.program import Program
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = ["Delegate", "Program", "__version__", "compile", "open_device"]
 
 _HOMES = {
-    "compile": ("lapilli.compile", "compile_model"),
+    "compile": ("lapilli.compiler", "compile_model"),
     "open_device": ("lapilli.device.open", "open_device"),
     "Delegate": ("lapilli.delegate", "Delegate"),
     "Program": ("lapilli.program", "Program"),

@@ -15,7 +15,7 @@ from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.commands import Register
-from lapilli.jobs import Crossing, Lowered, NnJob, TpInstruction, TpJob, View
+from lapilli.jobs import Crossing, Lowered, NnJob, TpInstruction, TpJob
 from lapilli.program import Binding, BufferSpec, Job, Part, Relocation, Words
 from lapilli.schedule import OnChipMemory, Tiling
 from lapilli.weights import Coefficients
@@ -93,8 +93,7 @@ class _Assembly:
         """Let an address field of the last instruction point into buffer ``target``."""
         declared = layout.fields[name]
         offset = self.offset + 4 * declared.pieces[0].word
-        self.relocations.append(
-            Relocation(INSTRUCTIONS, offset, target, addend, declared.shift))
+        self.relocations.append(Relocation(INSTRUCTIONS, offset, target, addend, declared.shift))
 
     @property
     def offset(self) -> int:
@@ -103,8 +102,11 @@ class _Assembly:
 
     def start(self, register: Register, number: int) -> None:
         """Append the write that starts the last instruction."""
-        self.relocations.append(Relocation(
-            COMMAND_STREAM, 4 * (len(self.commands) + 1), INSTRUCTIONS, self.offset + number))
+        self.relocations.append(
+            Relocation(
+                COMMAND_STREAM, 4 * (len(self.commands) + 1), INSTRUCTIONS, self.offset + number
+            )
+        )
         self.state(register, number)
 
     def add_coefficients(self, data: NDArray[np.uint8]) -> int:
@@ -121,9 +123,17 @@ def _nn_job(assembly: _Assembly, scheduled: ScheduledNn) -> None:
     at = assembly.add_coefficients(scheduled.coefficients.data)
     assembly.point(nn.NN_V7, "kernel_address", COEFFICIENTS, at)
     _point_images(assembly, nn.NN_V7, ("in_image_address", "out_image_address"), job, 0, 0)
-    assembly.jobs.append(Job(
-        "NN", job.kind, job.operator, INSTRUCTIONS, assembly.offset, nn.WORDS,
-        (at, scheduled.coefficients.data.size)))
+    assembly.jobs.append(
+        Job(
+            "NN",
+            job.kind,
+            job.operator,
+            INSTRUCTIONS,
+            assembly.offset,
+            nn.WORDS,
+            (at, scheduled.coefficients.data.size),
+        )
+    )
     assembly.state(Register.GL_OCB_REMAP_START, 0)
     assembly.state(Register.GL_OCB_REMAP_END, 0)
     assembly.state(Register.GL_NN_CONFIG, packets.NN_CONFIG.encode()[0])
@@ -132,8 +142,12 @@ def _nn_job(assembly: _Assembly, scheduled: ScheduledNn) -> None:
 
 
 def _point_images(
-    assembly: _Assembly, layout: Layout, names: tuple[str, str], job: NnJob | TpJob,
-    source_offset: int, target_offset: int,
+    assembly: _Assembly,
+    layout: Layout,
+    names: tuple[str, str],
+    job: NnJob | TpJob,
+    source_offset: int,
+    target_offset: int,
 ) -> None:
     for name, view, more in zip(
         names, (job.source, job.target), (source_offset, target_offset), strict=True
@@ -154,10 +168,8 @@ def _tp_instruction(
     """``more``: further cores of the operation follow."""
     assembly.instructions.append(tp.TP.encode(**instruction.fields))
     names = ("in_image_base_address", "out_image_base_address")
-    _point_images(assembly, tp.TP, names, job, instruction.source_offset,
-                  instruction.target_offset)
-    assembly.jobs.append(
-        Job("TP", job.kind, job.operator, INSTRUCTIONS, assembly.offset, tp.WORDS))
+    _point_images(assembly, tp.TP, names, job, instruction.source_offset, instruction.target_offset)
+    assembly.jobs.append(Job("TP", job.kind, job.operator, INSTRUCTIONS, assembly.offset, tp.WORDS))
     assembly.state(Register.GL_OCB_REMAP_START, 0)
     assembly.state(Register.GL_OCB_REMAP_END, 0)
     assembly.state(Register.GL_TP_CONFIG, 0)
@@ -216,8 +228,17 @@ def _bindings(graph: Graph, crossings: tuple[Crossing, ...]) -> tuple[Binding, .
     found = []
     for crossing in crossings:
         tensor, view = graph.tensors[crossing.tensor], crossing.view
-        found.append(Binding(tensor.index, tensor.name, tensor.shape, tensor.dtype,
-                             FIRST_STORAGE + view.storage, view.offset, view.size))
+        found.append(
+            Binding(
+                tensor.index,
+                tensor.name,
+                tensor.shape,
+                tensor.dtype,
+                FIRST_STORAGE + view.storage,
+                view.offset,
+                view.size,
+            )
+        )
     return tuple(found)
 
 
@@ -225,9 +246,17 @@ def _at_default_addresses(part: Part) -> Part:
     commands, contents = part.place([buffer.address for buffer in part.buffers])
     buffers = tuple(
         BufferSpec(b.role, b.size, b.address, contents.get(i, b.data))
-        for i, b in enumerate(part.buffers))
-    return Part(part.operators, buffers, part.relocations, commands_readonly(commands), part.jobs,
-                part.inputs, part.outputs)
+        for i, b in enumerate(part.buffers)
+    )
+    return Part(
+        part.operators,
+        buffers,
+        part.relocations,
+        commands_readonly(commands),
+        part.jobs,
+        part.inputs,
+        part.outputs,
+    )
 
 
 def commands_readonly(commands: Words) -> Words:

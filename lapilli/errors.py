@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
 
 class LapilliError(Exception):
-    """Base of every error that is not our own bug; ``exit_code`` is what the command line returns."""
+    """Base of every error that is not our bug; ``exit_code`` is what the command line returns."""
 
     exit_code = ExitCode.BUG
 

@@ -1,4 +1,4 @@
-"""What lowering makes and scheduling places: NN and TP jobs on storages that have no address yet."""
+"""What lowering makes and scheduling places: NN and TP jobs on storages without an address."""
 
 from __future__ import annotations
 

@@ -18,7 +18,16 @@ from lapilli.geometry import addition_image, padding_before
 from lapilli.graph import Activation, Addition, Convolution, Graph, Operator, Padding, Quantization
 from lapilli.hw.chips import Chip
 from lapilli.jobs import (
-    Crossing, ImageSize, JobList, Kernels, Lowered, NnJob, Storage, TpInstruction, TpJob, View,
+    Crossing,
+    ImageSize,
+    JobList,
+    Kernels,
+    Lowered,
+    NnJob,
+    Storage,
+    TpInstruction,
+    TpJob,
+    View,
 )
 
 RESHUFFLED_DEPTHWISE_ROWS = (3, 4, 5)
@@ -82,8 +91,13 @@ class _Builder:
         return size.channels == 1 or (size.plane == 1 and not self.options.as_recorded)
 
     def move(
-        self, operator: int, kind: str, source: View, size: int,
-        instructions: tuple[TpInstruction, ...], role: str = "tensor",
+        self,
+        operator: int,
+        kind: str,
+        source: View,
+        size: int,
+        instructions: tuple[TpInstruction, ...],
+        role: str = "tensor",
     ) -> View:
         """Append a TP job that makes a new storage of ``size`` bytes."""
         target = self.store(size, role)
@@ -99,8 +113,12 @@ class _Builder:
                 place.planar = place.nhwc
             else:
                 place.planar = self.move(
-                    operator, "transpose", place.nhwc, place.nhwc.size,
-                    moves.to_planar(place.size, place.zero_point))
+                    operator,
+                    "transpose",
+                    place.nhwc,
+                    place.nhwc.size,
+                    moves.to_planar(place.size, place.zero_point),
+                )
         return place.planar
 
     def nhwc(self, tensor: int, operator: int) -> View:
@@ -112,8 +130,13 @@ class _Builder:
                 place.nhwc = place.planar
             else:
                 place.nhwc = self.move(
-                    operator, "detranspose", place.planar, place.planar.size,
-                    moves.from_planar(place.size, place.zero_point), "output")
+                    operator,
+                    "detranspose",
+                    place.planar,
+                    place.planar.size,
+                    moves.from_planar(place.size, place.zero_point),
+                    "output",
+                )
         return place.nhwc
 
     def beside(self, first: View, second: View, operator: int) -> tuple[View, View]:
@@ -129,8 +152,12 @@ class _Builder:
 
 
 def lower(
-    graph: Graph, operators: Iterable[int], chip: Chip, inputs: Iterable[int],
-    outputs: Iterable[int], options: LoweringOptions,
+    graph: Graph,
+    operators: Iterable[int],
+    chip: Chip,
+    inputs: Iterable[int],
+    outputs: Iterable[int],
+    options: LoweringOptions,
 ) -> Lowered:
     """Jobs for ``operators`` (positions in ``graph.operators``, in order), which ``support`` takes.
 
@@ -182,11 +209,15 @@ def _join(lowered: Lowered, joined: dict[int, tuple[int, int]]) -> Lowered:
         return Crossing(crossing.tensor, moved(crossing.view))
 
     jobs: JobList = tuple(
-        replace(job, source=moved(job.source), target=moved(job.target)) for job in lowered.jobs)
+        replace(job, source=moved(job.source), target=moved(job.target)) for job in lowered.jobs
+    )
     return replace(
-        lowered, jobs=jobs, storages=tuple(storages[i] for i in kept),
+        lowered,
+        jobs=jobs,
+        storages=tuple(storages[i] for i in kept),
         inputs=tuple(map(moved_crossing, lowered.inputs)),
-        outputs=tuple(map(moved_crossing, lowered.outputs)))
+        outputs=tuple(map(moved_crossing, lowered.outputs)),
+    )
 
 
 # ------------------------------------------------------------------------------------ convolutions
@@ -201,8 +232,9 @@ class _Strategy:
     reshuffle: bool
 
 
-def _strategy(options: Convolution, depthwise: bool, weights: tuple[int, ...], rows: int,
-              chip: Chip) -> _Strategy:
+def _strategy(
+    options: Convolution, depthwise: bool, weights: tuple[int, ...], rows: int, chip: Chip
+) -> _Strategy:
     if options.stride_rows == 1:
         return _Strategy(False, False)
     pointwise = weights[1] == weights[2] == 1
@@ -245,8 +277,9 @@ def _spread(values: NDArray[np.uint8], zero_point: int) -> NDArray[np.uint8]:
     return split.transpose(0, 1, 3, 5, 2, 4).reshape(count, 4 * planes, half_rows, half_columns)
 
 
-def _reshuffle(builder: _Builder, operator: Operator, source: View, place: _Place) -> tuple[
-        View, ImageSize]:
+def _reshuffle(
+    builder: _Builder, operator: Operator, source: View, place: _Place
+) -> tuple[View, ImageSize]:
     """Append the space-to-depth job of a convolution; its result and the result's size."""
     options, weights = operator.options, builder.graph.tensors[operator.inputs[1]].shape
     assert isinstance(options, Convolution)
@@ -298,18 +331,30 @@ def _convolution(builder: _Builder, operator: Operator) -> None:
     total = output.plane * output.channels
     slack = output.plane * (-(-count // cores) * cores - count)
     result.planar = builder.store(total, slack=slack)
-    builder.jobs.append(NnJob(
-        operator=operator.index, kind="depthwise" if depthwise else "convolution",
-        source=source, target=result.planar, input_size=size, output_size=output,
-        kernels=Kernels(values, first, channels, zero_point, _bias(graph, operator, count)),
-        row_offset=row_offset, column_offset=column_offset, tile_limits=tile_limits,
-        strided=options.stride_rows > 1, first_pixel=strategy.pool,
-        scale=requantise.convolution_scale(
-            image_quantization.scale, weights.quantization.scale, output_quantization.scale),
-        input_zero_point=place.zero_point, output_zero_point=result.zero_point,
-        relu=options.activation is not Activation.NONE,
-        filler=0 if builder.options.as_recorded else zero_point,
-        zero_runs=builder.options.zero_runs))
+    builder.jobs.append(
+        NnJob(
+            operator=operator.index,
+            kind="depthwise" if depthwise else "convolution",
+            source=source,
+            target=result.planar,
+            input_size=size,
+            output_size=output,
+            kernels=Kernels(values, first, channels, zero_point, _bias(graph, operator, count)),
+            row_offset=row_offset,
+            column_offset=column_offset,
+            tile_limits=tile_limits,
+            strided=options.stride_rows > 1,
+            first_pixel=strategy.pool,
+            scale=requantise.convolution_scale(
+                image_quantization.scale, weights.quantization.scale, output_quantization.scale
+            ),
+            input_zero_point=place.zero_point,
+            output_zero_point=result.zero_point,
+            relu=options.activation is not Activation.NONE,
+            filler=0 if builder.options.as_recorded else zero_point,
+            zero_runs=builder.options.zero_runs,
+        )
+    )
 
 
 # --------------------------------------------------------------------------------------- additions
@@ -324,9 +369,11 @@ def _addition(builder: _Builder, operator: Operator) -> None:
     direct = all(place.planar is None for place in places)
     layout = builder.nhwc if direct else builder.planar
     views = builder.beside(
-        layout(first, operator.index), layout(second, operator.index), operator.index)
-    numbers = requantise.addition(*(_quantization(graph, i) for i in (
-        first, second, operator.outputs[0])))
+        layout(first, operator.index), layout(second, operator.index), operator.index
+    )
+    numbers = requantise.addition(
+        *(_quantization(graph, i) for i in (first, second, operator.outputs[0]))
+    )
     size = result.size
     image = addition_image(size.rows, size.columns, size.channels)
     assert image is not None
@@ -340,19 +387,36 @@ def _addition(builder: _Builder, operator: Operator) -> None:
     values[0, :, 0, 0] = numbers.first, numbers.second
     assert isinstance(operator.options, (Addition, type(None)))
     activation = operator.options.activation if operator.options else Activation.NONE
-    builder.jobs.append(NnJob(
-        operator=operator.index, kind="addition",
-        source=View(views[0].storage, 0, 2 * views[0].size), target=target,
-        input_size=ImageSize(long_side, short_side, 2),
-        output_size=ImageSize(long_side, short_side, 1),
-        # The bias correction subtracts the zero point times every weight; only the first operand's
-        # zero point is folded in so, which is why the second's share is added here.
-        kernels=Kernels(values, np.zeros(1, np.int64), 2, 0,
-                        np.array([numbers.bias + numbers.second * places[0].zero_point])),
-        row_offset=0, column_offset=0, tile_limits=image, strided=False, first_pixel=False,
-        scale=numbers.scale, input_zero_point=places[0].zero_point,
-        output_zero_point=result.zero_point, relu=activation is not Activation.NONE, filler=0,
-        zero_runs=False))
+    builder.jobs.append(
+        NnJob(
+            operator=operator.index,
+            kind="addition",
+            source=View(views[0].storage, 0, 2 * views[0].size),
+            target=target,
+            input_size=ImageSize(long_side, short_side, 2),
+            output_size=ImageSize(long_side, short_side, 1),
+            # The bias correction subtracts the zero point times every weight; only the first operand's
+            # zero point is folded in so, which is why the second's share is added here.
+            kernels=Kernels(
+                values,
+                np.zeros(1, np.int64),
+                2,
+                0,
+                np.array([numbers.bias + numbers.second * places[0].zero_point]),
+            ),
+            row_offset=0,
+            column_offset=0,
+            tile_limits=image,
+            strided=False,
+            first_pixel=False,
+            scale=numbers.scale,
+            input_zero_point=places[0].zero_point,
+            output_zero_point=result.zero_point,
+            relu=activation is not Activation.NONE,
+            filler=0,
+            zero_runs=False,
+        )
+    )
 
 
 def _quantization(graph: Graph, tensor: int) -> Quantization:
@@ -372,8 +436,12 @@ def _pad(builder: _Builder, operator: Operator) -> None:
     place, result = builder.place(operator.inputs[0]), builder.place(operator.outputs[0])
     source = builder.planar(operator.inputs[0], operator.index)
     instructions = moves.pad(
-        place.size, moves.PadAmounts(top, bottom, left, right), builder.chip.tp_cores,
-        place.zero_point, result.zero_point)
+        place.size,
+        moves.PadAmounts(top, bottom, left, right),
+        builder.chip.tp_cores,
+        place.zero_point,
+        result.zero_point,
+    )
     size = result.size.plane * result.size.channels
     result.planar = builder.move(operator.index, "pad", source, size, instructions)
 

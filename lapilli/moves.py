@@ -86,8 +86,13 @@ def from_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
             **_image(rows, lines, 1, rows, rows * lines),
             **_window(0, 0, rows - 1, lines - 1),
             **_tile(1, 1),
-            **_loops((channels, columns), (0, 1), (columns * channels, rows), (1, channels),
-                     (rows * lines, 1)),
+            **_loops(
+                (channels, columns),
+                (0, 1),
+                (columns * channels, rows),
+                (1, channels),
+                (rows * lines, 1),
+            ),
             **zero_points,
         }
     else:
@@ -213,7 +218,10 @@ class PadAmounts:
 
 
 def pad(
-    size: ImageSize, amounts: PadAmounts, tp_cores: int, input_zero_point: int,
+    size: ImageSize,
+    amounts: PadAmounts,
+    tp_cores: int,
+    input_zero_point: int,
     output_zero_point: int,
 ) -> tuple[TpInstruction, ...]:
     """Planes with a border of zero points, split over the TP cores by channels."""
@@ -226,8 +234,12 @@ def pad(
         channels = -(-(size.channels - done) // (cores - core))
         fields = {
             **_image(size.columns, size.rows, channels, size.columns, size.plane),
-            **_window(-amounts.left, -amounts.top, size.columns - 1 + amounts.right,
-                      size.rows - 1 + amounts.bottom),
+            **_window(
+                -amounts.left,
+                -amounts.top,
+                size.columns - 1 + amounts.right,
+                size.rows - 1 + amounts.bottom,
+            ),
             **_tile(columns, rows),
             **_loops((0, 1), (1, columns), (columns, rows), (0, 1)),
             "out_loop_6_inc": columns * rows,

@@ -63,5 +63,6 @@ def with_borders(graph: Graph, operators: Sequence[int], on_npu: bool = True) ->
     consumed = set(used)
     # A result that nobody reads still is a result.
     outputs = [t for t in made if t in needed or t not in consumed]
-    return Partition(on_npu, tuple(operators), tuple(dict.fromkeys(inputs)),
-                     tuple(dict.fromkeys(outputs)))
+    return Partition(
+        on_npu, tuple(operators), tuple(dict.fromkeys(inputs)), tuple(dict.fromkeys(outputs))
+    )

@@ -135,5 +135,5 @@ class Program:
             for buffer in part.buffers:
                 total.update(f"{buffer.role} {buffer.size} {buffer.address}".encode())
                 if buffer.data is not None:
-                    total.update(buffer.data)
+                    total.update(buffer.data.tobytes())
         return total.hexdigest()

@@ -51,9 +51,20 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError,
-            NotImplementedError, RuntimeError, SyntaxError, TypeError, OverflowError,
-            MemoryError) as error:
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ModelError(f"{path}: not an .npz file of plain arrays ({error})") from error
 
 
@@ -66,8 +77,10 @@ def load(path: str | Path) -> Recording:
             raise ModelError(f"{path}: not a recording, it has no {name!r}")
         array = arrays[name]
         if array.ndim != 1 or array.dtype.kind not in kinds:
-            raise ModelError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}, "
-                             "expected one dimension of " + ("text" if "U" in kinds else "integers"))
+            raise ModelError(
+                f"{path}: {name!r} is {array.dtype} of shape {array.shape}, "
+                f"expected one dimension of {'text' if kinds == 'U' else 'integers'}"
+            )
         return array
 
     address, size, role = take("address", "ui"), take("size", "ui"), take("role", "U")
@@ -82,8 +95,9 @@ def load(path: str | Path) -> Recording:
         if f"data_{i}" in arrays:
             data = take(f"data_{i}", "u")
         if data.dtype != np.uint8 or len(data) > extent:
-            raise ModelError(f"{path}: data_{i} has {len(data)} {data.dtype}, "
-                             f"expected at most {extent} bytes")
+            raise ModelError(
+                f"{path}: data_{i} has {len(data)} {data.dtype}, expected at most {extent} bytes"
+            )
         buffers.append(RecordedBuffer(str(role[i]), where, extent, data))
     commands = take("commands", "u").astype(np.uint32)
     return Recording(commands, tuple(buffers))

@@ -77,8 +77,9 @@ def addition(first: Quantization, second: Quantization, output: Quantization) ->
             return AdditionNumbers(0, 0, 0, np.float32(np.inf))
         weight_first = _round_half_away(1.0 / float(step)) & 0xFF
         weight_second = _round_half_away(float(ratio) / float(step)) & 0xFF
-        difference = float(np.float32(np.float32(first.zero_point - second.zero_point)
-                                      * scale_second))
+        difference = float(
+            np.float32(np.float32(first.zero_point - second.zero_point) * scale_second)
+        )
         offset = _round_half_away(difference / float(np.float32(step * scale_first)))
         bias = offset - _round_half_away(float(ratio) / float(step)) * first.zero_point
     return AdditionNumbers(weight_first, weight_second, bias, scale)

@@ -51,7 +51,8 @@ class LoadedPart:
         if values.size != binding.size or values.dtype.itemsize != 1:
             raise UsageError(
                 f"input {binding.name} takes {binding.dtype} of shape {list(binding.shape)}, "
-                f"not {values.dtype} of shape {list(values.shape)}")
+                f"not {values.dtype} of shape {list(values.shape)}"
+            )
         view[:] = values.reshape(-1).view(np.uint8)
 
     def execute(self) -> None:
@@ -84,7 +85,9 @@ class LoadedPart:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -43,7 +43,7 @@ def _tensor(graph: Graph, index: int) -> Tensor:
 
 
 def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Rows, columns, channels of a shape of up to four dimensions, missing ones in front being 1."""
+    """Rows, columns, channels of a shape of up to four dimensions; missing ones are 1."""
     padded = (1,) * (4 - len(shape)) + shape
     return padded[1], padded[2], padded[3]
 
@@ -208,8 +208,9 @@ def activation_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None
         assert quantization is not None
         highest = (255 - quantization.zero_point) * quantization.scale
         # The byte that stands for 6, rounded as LiteRT does when it prepares the kernel.
-        six = quantization.zero_point + int(np.floor(
-            np.float32(6.0) / np.float32(quantization.scale) + np.float32(0.5)))
+        six = quantization.zero_point + int(
+            np.floor(np.float32(6.0) / np.float32(quantization.scale) + np.float32(0.5))
+        )
         return None if six >= 255 else f"ReLU6 with an output range up to {highest:.4g}"
     return f"{options.activation.value}"
 
@@ -218,12 +219,14 @@ def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
     """The factor from accumulator to output is between 2^-112 and 2^15."""
     if operator.kind == "ADD":
         first, second, output = (
-            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0]))
+            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
+        )
         assert first is not None and second is not None and output is not None
         scale = requantise.addition(first, second, output).scale
     else:
         image, weights, output = (
-            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0]))
+            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
+        )
         assert image is not None and weights is not None and output is not None
         scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
     return None if requantise.fits(scale) else f"{float(scale):.4g}"
@@ -258,15 +261,17 @@ def pad_of_rows_and_columns(graph: Graph, operator: Operator, chip: Chip) -> str
     amounts = _tensor(graph, operator.inputs[1])
     if amounts.data is None or amounts.data.shape != (4, 2):
         return f"paddings of shape {list(amounts.shape)}"
-    if np.any(amounts.data[[0, 3]]) or np.any(amounts.data < 0):
-        return f"paddings {amounts.data.tolist()}"
+    values = amounts.data.tolist()
+    if values[0] != [0, 0] or values[3] != [0, 0] or min(map(min, values)) < 0:
+        return f"paddings {values}"
     return None
 
 
 def pad_keeps_values(graph: Graph, operator: Operator, chip: Chip) -> str | None:
     """Padding does not change scale or zero point."""
     source, target = (
-        _tensor(graph, i).quantization for i in (operator.inputs[0], operator.outputs[0]))
+        _tensor(graph, i).quantization for i in (operator.inputs[0], operator.outputs[0])
+    )
     if source is None or target is None:
         return "no quantisation"
     pairs = [(q.scale, q.zero_point) for q in (source, target)]
@@ -284,20 +289,45 @@ def pad_shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None
 
 
 CONVOLUTION_RULES: tuple[Rule, ...] = (
-    operands_present, bytes_unsigned, image_of_four_dimensions, batch_of_one, constant_weights,
-    quantised_per_tensor, no_dilation, stride_one_or_two, shapes_agree, kernel_size,
-    padding_reaches, image_size, activation_exact, scale_fits,
+    operands_present,
+    bytes_unsigned,
+    image_of_four_dimensions,
+    batch_of_one,
+    constant_weights,
+    quantised_per_tensor,
+    no_dilation,
+    stride_one_or_two,
+    shapes_agree,
+    kernel_size,
+    padding_reaches,
+    image_size,
+    activation_exact,
+    scale_fits,
 )
 RULES: dict[str, tuple[Rule, ...]] = {
     "CONV_2D": CONVOLUTION_RULES,
     "DEPTHWISE_CONV_2D": CONVOLUTION_RULES,
     "ADD": (
-        operands_present, bytes_unsigned, batch_of_one, operands_computed, no_broadcast,
-        quantised_per_tensor, image_size, addition_size, activation_exact, scale_fits,
+        operands_present,
+        bytes_unsigned,
+        batch_of_one,
+        operands_computed,
+        no_broadcast,
+        quantised_per_tensor,
+        image_size,
+        addition_size,
+        activation_exact,
+        scale_fits,
     ),
     "PAD": (
-        operands_present, bytes_unsigned, image_of_four_dimensions, batch_of_one,
-        pad_of_rows_and_columns, quantised_per_tensor, pad_shapes_agree, pad_keeps_values,
+        operands_present,
+        bytes_unsigned,
+        image_of_four_dimensions,
+        batch_of_one,
+        pad_of_rows_and_columns,
+        quantised_per_tensor,
+        pad_shapes_agree,
+        pad_keeps_values,
         image_size,
     ),
 }

@@ -52,7 +52,8 @@ def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> C
     cores = min(kernels.output_channels, nn_cores)
     blocked = reads_blocks(kernels, nn_cores)
     sequences = [
-        _sequence(job, channels, blocked) for channels in _channels(kernels, cores, superblocks)]
+        _sequence(job, channels, blocked) for channels in _channels(kernels, cores, superblocks)
+    ]
     if blocked or not job.zero_runs:
         bits = 0
     else:
@@ -134,8 +135,13 @@ def _sequence(job: NnJob, blocks: list[Ints], blocked: bool) -> _Sequence:
 
 
 def _assemble(
-    length: int, kernels: int, positions: list[Ints], values: list[NDArray[np.uint8]],
-    barriers: list[Ints], items: list[Ints], flush: Ints,
+    length: int,
+    kernels: int,
+    positions: list[Ints],
+    values: list[NDArray[np.uint8]],
+    barriers: list[Ints],
+    items: list[Ints],
+    flush: Ints,
 ) -> _Sequence:
     # A bias comes before an offset at the same place: it was appended first, and sorting is stable.
     places = np.concatenate([*barriers, flush])
@@ -143,8 +149,14 @@ def _assemble(
     has_item = np.arange(len(places)) < len(places) - len(flush)
     numbers = np.concatenate([*items, np.zeros_like(flush)])
     return _Sequence(
-        length, kernels, np.concatenate(positions), np.concatenate(values), places[order],
-        has_item[order], (numbers[order] & 0xFFFFFFFF).astype(np.uint64))
+        length,
+        kernels,
+        np.concatenate(positions),
+        np.concatenate(values),
+        places[order],
+        has_item[order],
+        (numbers[order] & 0xFFFFFFFF).astype(np.uint64),
+    )
 
 
 def _items(job: NnJob) -> tuple[Ints, int, int]:
@@ -303,8 +315,7 @@ def _run_stream(sequence: _Sequence, zero_point: int, bits: int) -> NDArray[np.u
     values[item_at] = sequence.items[sequence.has_item]
     widths[item_at] = layout.ITEM_BITS
     head = int.from_bytes(_head(bits, sequence.kernels).tobytes(), "little")
-    return _pack(
-        np.concatenate([[np.uint64(head)], values]), np.concatenate([[HEAD_BITS], widths]))
+    return _pack(np.concatenate([[np.uint64(head)], values]), np.concatenate([[HEAD_BITS], widths]))
 
 
 def _pack(values: NDArray[np.uint64], widths: Ints) -> NDArray[np.uint8]:
@@ -316,9 +327,11 @@ def _pack(values: NDArray[np.uint64], widths: Ints) -> NDArray[np.uint8]:
     shifted = values << (starts & 31).astype(np.uint64)
     size = int(-(-ends[-1] // 32))
     # The fields of a word share no bits, so adding is or-ing, and sums stay below 2**32: exact.
-    low = np.bincount(word, weights=(shifted & np.uint64(0xFFFFFFFF)).astype(np.float64),
-                      minlength=size + 1)
-    high = np.bincount(word + 1, weights=(shifted >> np.uint64(32)).astype(np.float64),
-                       minlength=size + 1)
+    low = np.bincount(
+        word, weights=(shifted & np.uint64(0xFFFFFFFF)).astype(np.float64), minlength=size + 1
+    )
+    high = np.bincount(
+        word + 1, weights=(shifted >> np.uint64(32)).astype(np.float64), minlength=size + 1
+    )
     total = low[: size + 1].astype(np.uint64) + high[: size + 1].astype(np.uint64)
     return total[:size].astype("<u4").view(np.uint8)

@@ -95,6 +95,8 @@ class ModelBuilder:
         self.version = 3
         self.subgraphs = 1
         """How often the graph is listed."""
+        self.tensor_repeats = 1
+        """How often the list of tensors is repeated, without its being larger in the file."""
 
     def tensor(
         self,
@@ -375,6 +377,7 @@ class _Writer:
 
     def _subgraph(self, outputs: Sequence[int]) -> int:
         tensors = [self._tensor(*item) for item in enumerate(self.source.tensors)]
+        tensors *= self.source.tensor_repeats
         operators = [self._operator(spec) for spec in self.source.operators]
         fields = {
             "Tensors": self._tables("SubGraphStartTensorsVector", tensors),
@@ -430,7 +433,7 @@ class _Writer:
             kind = "CUSTOM"
         number = getattr(tflite.BuiltinOperator, kind) if isinstance(kind, str) else kind
         fields = {
-            "DeprecatedBuiltinCode": min(number, 127),
+            "DeprecatedBuiltinCode": max(-128, min(number, 127)),
             "CustomCode": custom,
             "Version": version,
             "BuiltinCode": number,

@@ -1,7 +1,7 @@
 """The Device protocol, and the way from a name to a device.
 
-A device has four calls: ``alloc`` a buffer, ``submit`` a command stream, ``wait`` for it, ``close``.
-A board and the emulator implement the same ones.
+A device has four calls: ``alloc`` a buffer, ``submit`` a command stream, ``wait`` for it, and
+``close``. A board and the emulator implement the same ones.
 """
 
 from __future__ import annotations

@@ -53,12 +53,14 @@ def _no_board() -> str:
 
 
 def _open_emulator(name: str) -> Device:
-    chip = find_by_name(name[len(EMULATOR_PREFIX):])
+    chip = find_by_name(name[len(EMULATOR_PREFIX) :])
     if chip is None:
         raise UsageError(f"unknown device {name!r}; a device is {_forms()}")
     if chip.generation != 7:
-        raise Unsupported(f"{name}: the emulator knows generation V7 only, {chip.name} is "
-                          f"V{chip.generation}; a device is {_forms()}")
+        raise Unsupported(
+            f"{name}: the emulator knows generation V7 only, {chip.name} is "
+            f"V{chip.generation}; a device is {_forms()}"
+        )
     from lapilli.emulator.machine import EmulatedDevice
 
     return EmulatedDevice(chip, name)

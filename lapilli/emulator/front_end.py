@@ -68,9 +68,8 @@ def walk(commands: Words, nn_cores: int) -> Iterator[Start]:
         if opcode == Opcode.END:
             return
         if opcode == Opcode.FILLER and any(words[at : at + 2]):
-            raise Fault(f"command word {at}: {words[at]:#010x} {words[at + 1]:#010x}; "
-                        "a filler is two zero words") if at + 1 < len(words) else Fault(
-                f"command word {at}: {word:#010x} is no packet")
+            found = " ".join(f"{w:#010x}" for w in words[at : at + 2])
+            raise Fault(f"command word {at}: {found} is no packet; a filler is two zero words")
         if opcode not in (Opcode.FILLER, Opcode.NOP, Opcode.WAIT):
             raise Fault(f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream holds "
                         "LOAD_STATE, NOP, WAIT, END and zero words")

@@ -125,8 +125,13 @@ class Field:
         """The bits for a reader, as in ``word 2 bits 31:27, word 15 bits 29:28``."""
         return ", ".join(
             f"word {p.word}"
-            + ("" if p.width == 32 else f" bit {p.low}" if p.width == 1 else
-               f" bits {p.low + p.width - 1}:{p.low}")
+            + (
+                ""
+                if p.width == 32
+                else f" bit {p.low}"
+                if p.width == 1
+                else f" bits {p.low + p.width - 1}:{p.low}"
+            )
             for p in self.pieces
         )
 
@@ -141,7 +146,7 @@ class Layout:
 
     @classmethod
     def of(cls, name: str, size: int, fields: Iterable[Field]) -> Layout:
-        """Make a layout; raises FieldError if two fields share a bit, a name, or leave the block."""
+        """Make a layout; FieldError if two fields share a bit or a name, or leave the block."""
         found: dict[str, Field] = {}
         taken = [0] * size
         for field in fields:
@@ -157,7 +162,7 @@ class Layout:
         return cls(name, size, found)
 
     def redeclare(self, name: str, *fields: Field) -> Layout:
-        """The layout of a later generation: ``fields`` replace those of the same name or are new."""
+        """The layout of a later generation: ``fields`` replace those of the same name, or are new."""
         merged = {**self.fields, **{field.name: field for field in fields}}
         return Layout.of(name, self.size, merged.values())
 
@@ -198,7 +203,12 @@ class Layout:
         for name, value in defaults.items():
             old = changed[name]
             changed[name] = Field(
-                name, *old.pieces, default=value, shift=old.shift, signed=old.signed,
-                address=old.address, note=old.note,
+                name,
+                *old.pieces,
+                default=value,
+                shift=old.shift,
+                signed=old.signed,
+                address=old.address,
+                note=old.note,
             )
         return replace(self, fields=changed)

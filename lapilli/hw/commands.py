@@ -44,35 +44,53 @@ class Register(IntEnum):
 
 w = Words()
 PACKET = Layout.of("packet", 1, [Field("payload", w[0][26:0]), Field("opcode", w[0][31:27])])
-LOAD_STATE = Layout.of("LOAD_STATE", 1, [
-    Field("address", w[0][15:0], shift=2, note="first state address"),
-    Field("count", w[0][25:16], note="values that follow; 0 means 1024"),
-    Field("fixed_point", w[0][26], note="values are 16.16 fixed point"),
-    Field("opcode", w[0][31:27], default=Opcode.LOAD_STATE),
-])
-INSTRUCTION_ADDRESS = Layout.of("instruction address", 1, [
-    Field("number", w[0][7:0], note="0: wait for completion; 1: more cores of this operation come"),
-    Field("address", w[0][31:8], shift=8),
-])
-NN_CONFIG = Layout.of("GL_NN_CONFIG", 1, [
-    Field("disable_zdpn", w[0][2]),
-    Field("disable_software_tiling", w[0][3]),
-    Field("small_batch", w[0][4], default=1),
-    Field("ddr_burst_size", w[0][6:5]),
-    Field("core_count", w[0][11:8], note="0: all cores, no power control"),
-])
-FLUSH_CACHE = Layout.of("GL_FLUSH_CACHE", 1, [
-    Field("depth", w[0][0], default=1),
-    Field("color", w[0][1], default=1),
-    Field("texture", w[0][2]),
-    Field("pe2d", w[0][3]),
-    Field("texture_vs", w[0][4]),
-    Field("shader_l1", w[0][5], default=1),
-    Field("shader_l2", w[0][6]),
-    Field("unknown_10", w[0][10], default=1),
-    Field("unknown_11", w[0][11], default=1),
-    Field("descriptor", w[0][13:12]),
-])
+LOAD_STATE = Layout.of(
+    "LOAD_STATE",
+    1,
+    [
+        Field("address", w[0][15:0], shift=2, note="first state address"),
+        Field("count", w[0][25:16], note="values that follow; 0 means 1024"),
+        Field("fixed_point", w[0][26], note="values are 16.16 fixed point"),
+        Field("opcode", w[0][31:27], default=Opcode.LOAD_STATE),
+    ],
+)
+INSTRUCTION_ADDRESS = Layout.of(
+    "instruction address",
+    1,
+    [
+        Field(
+            "number", w[0][7:0], note="0: wait for completion; 1: more cores of this operation come"
+        ),
+        Field("address", w[0][31:8], shift=8),
+    ],
+)
+NN_CONFIG = Layout.of(
+    "GL_NN_CONFIG",
+    1,
+    [
+        Field("disable_zdpn", w[0][2]),
+        Field("disable_software_tiling", w[0][3]),
+        Field("small_batch", w[0][4], default=1),
+        Field("ddr_burst_size", w[0][6:5]),
+        Field("core_count", w[0][11:8], note="0: all cores, no power control"),
+    ],
+)
+FLUSH_CACHE = Layout.of(
+    "GL_FLUSH_CACHE",
+    1,
+    [
+        Field("depth", w[0][0], default=1),
+        Field("color", w[0][1], default=1),
+        Field("texture", w[0][2]),
+        Field("pe2d", w[0][3]),
+        Field("texture_vs", w[0][4]),
+        Field("shader_l1", w[0][5], default=1),
+        Field("shader_l2", w[0][6]),
+        Field("unknown_10", w[0][10], default=1),
+        Field("unknown_11", w[0][11], default=1),
+        Field("descriptor", w[0][13:12]),
+    ],
+)
 del w
 
 LEADING_FILLERS = 8

@@ -72,8 +72,10 @@ def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> 
         image = _align(_align(pixels, 16) * job.input_size.channels, layout.SRAM_ALIGNMENT)
     if start + kernel_bytes + image < sram:
         mode, pattern = Caching.FULL, (0, 0, 0)
-        end = max(min(_align(start + kernel_bytes, layout.SRAM_ALIGNMENT), sram),
-                  layout.SRAM_KERNEL_END_MINIMUM)
+        end = max(
+            min(_align(start + kernel_bytes, layout.SRAM_ALIGNMENT), sram),
+            layout.SRAM_KERNEL_END_MINIMUM,
+        )
     else:
         mode = Caching.PARTIAL
         channels = job.output_size.channels

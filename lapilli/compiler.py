@@ -1,6 +1,6 @@
 """From a model to a program: the stages in order. Read this file first.
 
-    reader -> support -> partition -> lower -> schedule -> weights -> emit
+reader -> support -> partition -> lower -> schedule -> weights -> emit
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ SUPPORTED_GENERATIONS = (7,)
 
 
 def chip_named(name: str) -> Chip:
-    """The chip called ``name`` that programs can be compiled for; raises UsageError, Unsupported."""
+    """The chip called ``name``, if programs can be compiled for it; UsageError or Unsupported."""
     chip = find_by_name(name)
     names = ", ".join(c.name for c in CHIPS if c.generation in SUPPORTED_GENERATIONS)
     if chip is None:
         raise UsageError(f"unknown chip {name!r}; known: {', '.join(c.name for c in CHIPS)}")
     if chip.generation not in SUPPORTED_GENERATIONS:
-        raise Unsupported(f"chip {chip.name} is of generation V{chip.generation}; "
-                          f"this version compiles for V7 only: {names}")
+        raise Unsupported(
+            f"chip {chip.name} is of generation V{chip.generation}; "
+            f"this version compiles for V7 only: {names}"
+        )
     return chip
 
 
@@ -43,8 +45,12 @@ def schedule_named(name: str) -> str:
 
 
 def compile_part(
-    graph: Graph, operators: Sequence[int], chip: Chip, schedule: str = "best",
-    inputs: Iterable[int] | None = None, outputs: Iterable[int] | None = None,
+    graph: Graph,
+    operators: Sequence[int],
+    chip: Chip,
+    schedule: str = "best",
+    inputs: Iterable[int] | None = None,
+    outputs: Iterable[int] | None = None,
 ) -> Part:
     """One part from operators (positions in ``graph.operators``) that ``support`` takes.
 
@@ -53,12 +59,14 @@ def compile_part(
     """
     borders = partitioning.with_borders(graph, operators)
     lowered = lower(
-        graph, operators, chip,
+        graph,
+        operators,
+        chip,
         borders.inputs if inputs is None else inputs,
         borders.outputs if outputs is None else outputs,
-        LoweringOptions(as_recorded=schedule_named(schedule) == "reference"))
-    scheduled = [
-        job if isinstance(job, TpJob) else _schedule(job, chip) for job in lowered.jobs]
+        LoweringOptions(as_recorded=schedule_named(schedule) == "reference"),
+    )
+    scheduled = [job if isinstance(job, TpJob) else _schedule(job, chip) for job in lowered.jobs]
     return emit(graph, lowered, scheduled, chip)
 
 
@@ -80,7 +88,9 @@ def compile_graph(
     partitions = partitioning.partition(graph, [verdict.supported for verdict in verdicts])
     parts = tuple(
         compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs)
-        for p in partitions if p.on_npu)
+        for p in partitions
+        if p.on_npu
+    )
     return Program(chip.name, schedule, graph.name, model_digest, parts)
 
 
