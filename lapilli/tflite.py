@@ -2,10 +2,10 @@
 
 The flatbuffers runtime for Python has no verifier, so the tables are read here, with every offset
 checked against the file before it is followed. Nothing recurses, and how much is read is limited,
-so a crafted file costs no more time and memory than an honest one. Only the numbers' names come
-from the ``tflite`` package. Source of the layout: TensorFlow Lite's ``schema.fbs``; flatbuffers
-never renumbers a field. Where TFLite itself refuses a model when it loads or prepares it, so does
-this reader.
+so a crafted file can't cost more time and memory than a large honest one. Only the operators'
+names come from the ``tflite`` package. Source of the layout: TensorFlow Lite's ``schema.fbs``;
+flatbuffers never renumbers a field. Most of what is refused, TFLite refuses too when it loads or
+prepares a model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -38,7 +38,7 @@ from lapilli.graph import (
 
 LARGEST_FILE: Final = 2**31 - 1
 """Bytes; flatbuffers' own limit."""
-MOST_TABLES: Final = 1 << 15
+MOST_TABLES: Final = 1 << 14
 """Tensors, operators and operator codes a model may have, each."""
 MOST_DIMENSIONS: Final = 16
 LARGEST_EXTENT: Final = 2**31 - 1
@@ -59,16 +59,14 @@ _INT32: Final = struct.Struct("<i")
 _UINT32: Final = struct.Struct("<I")
 _UINT64: Final = struct.Struct("<Q")
 
-_NUMPY_TYPES: Final = frozenset(
-    f"{name}{bits}"
-    for name, widths in (
-        ("int", (8, 16, 32, 64)),
-        ("uint", (8, 16, 32, 64)),
-        ("float", (16, 32, 64)),
-        ("complex", (64, 128)),
-    )
-    for bits in widths
-) | {"bool"}
+# In the order of their numbers. Listed here, as older ``tflite`` packages lack the last ones.
+_TYPES: Final = (
+    *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64"),
+    *("int8", "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16"),
+    *("int4", "bfloat16"),
+)
+_NOT_NUMPY_TYPES: Final = frozenset({"string", "resource", "variant", "int4", "bfloat16"})
+_NUMPY_TYPES: Final = frozenset(_TYPES) - _NOT_NUMPY_TYPES
 _ACTIVATIONS: Final = (
     Activation.NONE,
     Activation.RELU,
@@ -304,26 +302,11 @@ class _Table:
             yield self.element(position + 4 * index, f"{noun} {index}")
 
 
-@dataclass(frozen=True)
-class _Names:
-    """What the numbers in a file are called: operators, element types."""
-
-    operators: dict[int, str]
-    types: dict[int, str]
-
-
-def _names() -> _Names:
+def _operator_names() -> dict[int, str]:
     # Imported when a model is read: the package imports each of its 180 modules.
     from tflite.BuiltinOperator import BuiltinOperator
-    from tflite.TensorType import TensorType
 
-    def by_number(names: type) -> dict[int, str]:
-        return {value: name for name, value in vars(names).items() if isinstance(value, int)}
-
-    types = by_number(TensorType)
-    return _Names(
-        by_number(BuiltinOperator), {number: name.lower() for number, name in types.items()}
-    )
+    return {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
 
 
 def load(path: str | Path) -> Graph:
@@ -383,9 +366,8 @@ def parse(data: bytes, name: str, source: str | None = None) -> Graph:
     if count == 0:
         file.fail("model", "no subgraph", "at least one")
     main = model.element(position, "main subgraph")
-    names = _names()
-    codes = _read_codes(model, names)
-    tensors, variables = _read_tensors(model, main, names)
+    codes = _read_codes(model)
+    tensors, variables = _read_tensors(model, main)
     operators = _read_operators(main, codes, tensors)
     inputs = _read_indices(main, _Subgraph.INPUTS, len(tensors), optional=False)
     outputs = _read_indices(main, _Subgraph.OUTPUTS, len(tensors), optional=False)
@@ -403,8 +385,9 @@ def _check_start(file: _File) -> None:
         file.fail("", f"{identifier!r} in bytes 4 to 7", "'TFL3', a TFLite model")
 
 
-def _read_codes(model: _Table, names: _Names) -> tuple[tuple[str, int], ...]:
+def _read_codes(model: _Table) -> tuple[tuple[str, int], ...]:
     """(kind, version) of each operator code."""
+    names = _operator_names()
     codes = []
     for table in model.elements(_Model.OPERATOR_CODES, "operator code"):
         # Files from before code 127 have the first field only, later ones both.
@@ -413,7 +396,7 @@ def _read_codes(model: _Table, names: _Names) -> tuple[tuple[str, int], ...]:
         )
         if code < 0:
             table.file.fail(table.where, f"number {code}", "0 and above")
-        kind = names.operators.get(code, f"UNKNOWN_{code}")
+        kind = names.get(code, f"UNKNOWN_{code}")
         if code == _CUSTOM:
             custom = table.text(_OperatorCode.CUSTOM)
             if not custom:
@@ -430,9 +413,7 @@ def _shown(name: str) -> str:
     return repr(name)
 
 
-def _read_tensors(
-    model: _Table, main: _Table, names: _Names
-) -> tuple[tuple[Tensor, ...], frozenset[int]]:
+def _read_tensors(model: _Table, main: _Table) -> tuple[tuple[Tensor, ...], frozenset[int]]:
     """The tensors, and the indices of those that keep their values between runs."""
     buffers = model.vector(_Model.BUFFERS, 4)
     tensors = []
@@ -443,7 +424,7 @@ def _read_tensors(
         number = table.scalar(_Tensor.TYPE, _INT8)
         if number < 0:
             table.file.fail(table.where, f"type number {number}", "0 and above")
-        dtype = names.types.get(number, f"unknown_{number}")
+        dtype = _TYPES[number] if number < len(_TYPES) else f"unknown_{number}"
         shape = _read_shape(table)
         if table.follow(_Tensor.SPARSITY):
             table.file.fail(table.where, "a sparse tensor", "dense tensors")

@@ -15,7 +15,7 @@ test may change, also into what no valid model has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
@@ -32,8 +32,8 @@ ZeroPoint = int | Sequence[int]
 class TensorSpec:
     """A tensor as it will be written. ``None`` leaves the field out.
 
-    ``buffer`` overrides the buffer's index; ``buffer_fields`` are further fields of the buffer by
-    the schema's names in camel case, as ``{"Offset": 5000}``.
+    ``buffer`` overrides the buffer's index; ``data_offset`` and ``data_size`` say where data lie
+    behind the model.
     ``dtype`` is TFLite's name in lower case, or a number.
     """
 
@@ -47,7 +47,8 @@ class TensorSpec:
     variable: bool = False
     sparse: bool = False
     buffer: int | None = None
-    buffer_fields: dict[str, int] = field(default_factory=dict)
+    data_offset: int = 0
+    data_size: int = 0
 
 
 @dataclass
@@ -357,7 +358,7 @@ class _Writer:
             self.out.PrependUOffsetTRelative(table)
         return int(self.out.EndVector())
 
-    def _array(self, values: Sequence[Any] | None, dtype: str) -> int | None:
+    def _array(self, values: Sequence[Any] | NDArray[Any] | None, dtype: str) -> int | None:
         if values is None:
             return None
         if len(values) == 0:  # CreateNumpyVector can't
@@ -372,7 +373,13 @@ class _Writer:
             data = None
             if tensor.data is not None:
                 data = self._array(np.frombuffer(tensor.data, np.uint8), "uint8")
-            tables.append(self._table("Buffer", {"Data": data, **tensor.buffer_fields}))
+            # By hand: older tflite packages don't know the last two fields.
+            self.out.StartObject(3)
+            if data is not None:
+                self.out.PrependUOffsetTRelativeSlot(0, data, 0)
+            self.out.PrependUint64Slot(1, tensor.data_offset, 0)
+            self.out.PrependUint64Slot(2, tensor.data_size, 0)
+            tables.append(self.out.EndObject())
         return self._tables("ModelStartBuffersVector", tables)
 
     def _subgraph(self, outputs: Sequence[int]) -> int:

@@ -48,8 +48,8 @@ def outcome(data: bytes) -> Graph | ModelError:
     try:
         result = tflite.parse(data, "small.tflite")
     except ModelError as error:
-        assert "\n" not in str(error)
         result = error
+    assert "\n" not in str(result)
     assert time.perf_counter() - start < LIMIT_SECONDS
     return result
 
@@ -58,11 +58,11 @@ Change = Callable[[ModelBuilder], object]
 
 
 def tensor(index: int, **values: object) -> Change:
-    return lambda builder: [setattr(builder.tensors[index], k, v) for k, v in values.items()]
+    return lambda builder: vars(builder.tensors[index]).update(values)
 
 
 def operator(index: int, **values: object) -> Change:
-    return lambda builder: [setattr(builder.operators[index], k, v) for k, v in values.items()]
+    return lambda builder: vars(builder.operators[index]).update(values)
 
 
 def option(index: int, **values: int) -> Change:
@@ -75,7 +75,7 @@ def option(index: int, **values: int) -> Change:
 
 
 def model(**values: object) -> Change:
-    return lambda builder: [setattr(builder, k, v) for k, v in values.items()]
+    return lambda builder: vars(builder).update(values)
 
 
 REFUSED: list[tuple[str, Change, str]] = [
@@ -140,8 +140,8 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("wider type", tensor(KERNEL, dtype="float64"), "allowed: 288 bytes for shape"),
     ("buffer 9999", tensor(KERNEL, buffer=9999), "found buffer 9999; allowed: the model's 9 buf"),
     ("buffer 2^32-1", tensor(KERNEL, buffer=2**32 - 1), "found buffer 4294967295"),
-    ("data behind", tensor(KERNEL, data=None, buffer_fields={"Offset": 2**33, "Size": 36}), "2 GB"),
-    ("data size only", tensor(KERNEL, data=None, buffer_fields={"Size": 2**40}), "above 2 GB"),
+    ("data behind", tensor(KERNEL, data=None, data_offset=2**33, data_size=36), "2 GB"),
+    ("data size only", tensor(KERNEL, data=None, data_size=2**40), "above 2 GB"),
     ("sparse", tensor(KERNEL, sparse=True), "tensor 1 'first/weights': found a sparse tensor"),
     ("constant variable", tensor(KERNEL, variable=True), "found a variable with constant data"),
     ("negative type", tensor(IMAGE, dtype=-1), "found type number -1"),
@@ -191,6 +191,11 @@ def test_a_model_that_contradicts_itself_is_refused_and_the_place_named(
     assert re.search(text, str(result)), str(result)
 
 
+def variable_instead_of_input(builder: ModelBuilder) -> None:
+    builder.inputs.clear()
+    builder.tensors[IMAGE].variable = True
+
+
 READ: list[tuple[str, Change]] = [
     ("unchanged", lambda builder: None),
     ("tensor without name", tensor(CONVOLVED, name=None)),
@@ -206,7 +211,7 @@ READ: list[tuple[str, Change]] = [
     ("activation tanh", option(0, FusedActivationFunction=4)),
     ("activation 99", option(0, FusedActivationFunction=99)),
     ("addition without options", operator(2, options=None)),
-    ("variable as input", lambda b: (setattr(b, "inputs", []), tensor(0, variable=True)(b))),
+    ("variable as input", variable_instead_of_input),
     ("two subgraphs", model(subgraphs=2)),
 ]
 
@@ -282,7 +287,7 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
 
 def test_every_prefix_ends_in_an_error() -> None:
     data = small_bytes()
-    for size in range(0, len(data) - 8):
+    for size in range(len(data) - 8):
         result = outcome(data[:size])
         # The end of the file is a string nobody reads.
         assert isinstance(result, ModelError) or size > len(data) - 32
@@ -331,7 +336,7 @@ def test_as_many_tensors_as_allowed_are_read_soon_and_more_are_refused() -> None
     assert isinstance(result, Graph)
     assert len(result.tensors) == tflite.MOST_TABLES
     result = outcome(bomb(tflite.MOST_TABLES + 1, 1000))
-    assert "main subgraph: tensors: found 32769; allowed: up to 32768" in str(result)
+    assert "main subgraph: tensors: found 16385; allowed: up to 16384" in str(result)
 
 
 def test_the_worst_lists_take_bounded_time_and_memory() -> None:

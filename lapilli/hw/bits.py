@@ -162,7 +162,7 @@ class Layout:
         return cls(name, size, found)
 
     def redeclare(self, name: str, *fields: Field) -> Layout:
-        """The layout of a later generation: ``fields`` replace those of the same name, or are new."""
+        """A later generation's layout: ``fields`` replace those of the same name, or are new."""
         merged = {**self.fields, **{field.name: field for field in fields}}
         return Layout.of(name, self.size, merged.values())
 
