@@ -37,9 +37,10 @@ on all others the unit computes stride 1 and stores every second pixel."""
 
 @dataclass(frozen=True)
 class LoweringOptions:
-    """``as_recorded``: emit layout changes that move no byte (images of one pixel), and fill up
-    cores with kernels of zero bytes, as the recorded driver does from fresh memory; otherwise with
-    kernels of zero points, which cost next to nothing. ``zero_runs``: code runs of zero weights."""
+    """``as_recorded``: emit layout changes that move no byte (images of one pixel), fill up cores
+    with kernels of zero bytes (what the recorded driver reads from fresh memory) and add with its
+    weights. Otherwise: no idle moves, kernels of zero points, which cost next to nothing, and the
+    closest weights. ``zero_runs``: code runs of zero weights."""
 
     as_recorded: bool = True
     zero_runs: bool = True
@@ -74,6 +75,13 @@ class _Builder:
         """A new storage of ``size`` bytes and ``slack`` more behind them."""
         self.storages.append(Storage(role, size + slack))
         return View(len(self.storages) - 1, 0, size)
+
+    def store_planes(self, size: ImageSize) -> View:
+        """A new storage for the planes of an NN job's output, with slack for those of the kernels
+        that only fill up the last cores."""
+        cores = min(size.channels, self.chip.nn_cores)
+        filled = -(-size.channels // cores) * cores
+        return self.store(size.plane * size.channels, slack=size.plane * (filled - size.channels))
 
     def place(self, tensor: int) -> _Place:
         """The place of a tensor, made on first mention."""
@@ -295,42 +303,61 @@ def _reshuffle(
     return builder.move(operator.index, "reshuffle", source, size, instructions), result
 
 
+def _kernels(graph: Graph, operator: Operator, strategy: _Strategy) -> Kernels:
+    """The weights as the unit is to see them."""
+    values, first, channels = _values(graph, operator)
+    zero_point = _quantization(graph, operator.inputs[1]).zero_point
+    bias = _bias(graph, operator, values.shape[0])
+    if strategy.reshuffle:
+        values, first, channels = _spread(values, zero_point), 4 * first, 4 * channels
+    elif values.shape[2:] == (1, 1) and channels == 1:
+        # One tap of one channel is written as a 2x2 kernel whose other taps do nothing.
+        values = np.pad(values, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=zero_point)
+    return Kernels(values, first, channels, zero_point, bias)
+
+
+def _scale(builder: _Builder, operator: Operator) -> np.float32:
+    """Accumulator steps to output steps of a convolution."""
+    image, weights, output = (
+        _quantization(builder.graph, i) for i in (*operator.inputs[:2], operator.outputs[0])
+    )
+    scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
+    return scale if builder.options.as_recorded else requantise.nearest_scale(scale)
+
+
+def _extents(
+    size: ImageSize, output: ImageSize, single_tap: bool
+) -> tuple[ImageSize, ImageSize, tuple[int, int]]:
+    """Input, output and tile limits as the unit gets them. ``single_tap``: 1x1 kernel, stride 1."""
+    if size.rows <= size.columns:
+        return size, output, (output.rows, output.columns)
+    if not single_tap:
+        return size, output, (output.columns, output.rows)
+    # A single tap doesn't see rows: the longer side is x, as in the recordings.
+    return (
+        ImageSize(size.rows, size.columns, size.channels),
+        ImageSize(output.rows, output.columns, output.channels),
+        (output.rows, output.columns),
+    )
+
+
 def _convolution(builder: _Builder, operator: Operator) -> None:
     """CONV_2D and DEPTHWISE_CONV_2D."""
     graph, options = builder.graph, operator.options
     assert isinstance(options, Convolution)
     place, result = builder.place(operator.inputs[0]), builder.place(operator.outputs[0])
-    weights = graph.tensors[operator.inputs[1]]
-    image_quantization = graph.tensors[operator.inputs[0]].quantization
-    output_quantization = graph.tensors[operator.outputs[0]].quantization
-    assert weights.quantization and image_quantization and output_quantization
-    zero_point = weights.quantization.zero_point
+    shape = graph.tensors[operator.inputs[1]].shape
     depthwise = operator.kind == "DEPTHWISE_CONV_2D"
-    strategy = _strategy(options, depthwise, weights.shape, place.size.rows, builder.chip)
-    values, first, channels = _values(graph, operator)
+    strategy = _strategy(options, depthwise, shape, place.size.rows, builder.chip)
+    kernels = _kernels(graph, operator, strategy)
     source, size = builder.planar(operator.inputs[0], operator.index), place.size
     row_offset, column_offset = (-n for n in padding_before(graph, operator))
-    point = weights.shape[1] == weights.shape[2] == 1
     if strategy.reshuffle:
         source, size = _reshuffle(builder, operator, source, place)
-        values, first, channels = _spread(values, zero_point), 4 * first, 4 * channels
         row_offset = column_offset = 0
-    elif point and channels == 1:
-        # One tap of one channel is written as a 2x2 kernel whose other taps do nothing.
-        values = np.pad(values, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=zero_point)
-    count = values.shape[0]
-    output, tile_limits = result.size, (result.size.rows, result.size.columns)
-    if size.rows > size.columns:
-        if point and options.stride_rows == 1:
-            # A single tap doesn't see rows: the longer side is x, as in the recordings.
-            size = ImageSize(size.rows, size.columns, size.channels)
-            output = ImageSize(output.rows, output.columns, output.channels)
-        else:
-            tile_limits = (output.columns, output.rows)
-    cores = min(count, builder.chip.nn_cores)
-    total = output.plane * output.channels
-    slack = output.plane * (-(-count // cores) * cores - count)
-    result.planar = builder.store(total, slack=slack)
+    single_tap = shape[1] == shape[2] == 1 and options.stride_rows == 1
+    size, output, tile_limits = _extents(size, result.size, single_tap)
+    result.planar = builder.store_planes(output)
     builder.jobs.append(
         NnJob(
             operator=operator.index,
@@ -339,19 +366,17 @@ def _convolution(builder: _Builder, operator: Operator) -> None:
             target=result.planar,
             input_size=size,
             output_size=output,
-            kernels=Kernels(values, first, channels, zero_point, _bias(graph, operator, count)),
+            kernels=kernels,
             row_offset=row_offset,
             column_offset=column_offset,
             tile_limits=tile_limits,
             strided=options.stride_rows > 1,
             first_pixel=strategy.pool,
-            scale=requantise.convolution_scale(
-                image_quantization.scale, weights.quantization.scale, output_quantization.scale
-            ),
+            scale=_scale(builder, operator),
             input_zero_point=place.zero_point,
             output_zero_point=result.zero_point,
             relu=options.activation is not Activation.NONE,
-            filler=0 if builder.options.as_recorded else zero_point,
+            filler=0 if builder.options.as_recorded else kernels.zero_point,
             zero_runs=builder.options.zero_runs,
         )
     )
@@ -371,9 +396,8 @@ def _addition(builder: _Builder, operator: Operator) -> None:
     views = builder.beside(
         layout(first, operator.index), layout(second, operator.index), operator.index
     )
-    numbers = requantise.addition(
-        *(_quantization(graph, i) for i in (first, second, operator.outputs[0]))
-    )
+    arithmetic = requantise.addition if builder.options.as_recorded else requantise.closest_addition
+    numbers = arithmetic(*(_quantization(graph, i) for i in (first, second, operator.outputs[0])))
     size = result.size
     image = addition_image(size.rows, size.columns, size.channels)
     assert image is not None

@@ -51,6 +51,13 @@ def multiplier(scale: np.float32) -> Multiplier:
     return Multiplier((bits >> 8) & 0x7FFF, SHIFT_BASE - exponent)
 
 
+def nearest_scale(scale: np.float32) -> np.float32:
+    """The closest scale whose mantissa loses nothing when it is cut to 15 bits."""
+    bits = int(np.float32(scale).view(np.uint32))
+    rounded = np.uint32((bits + 0x80) & 0xFFFFFF00).view(np.float32)
+    return np.float32(rounded) if fits(rounded) else scale
+
+
 @dataclass(frozen=True)
 class AdditionNumbers:
     """An addition as ``first * a + second * b + bias`` on the bytes ``a`` and ``b``."""
@@ -83,3 +90,29 @@ def addition(first: Quantization, second: Quantization, output: Quantization) ->
         offset = _round_half_away(difference / float(np.float32(step * scale_first)))
         bias = offset - _round_half_away(float(ratio) / float(step)) * first.zero_point
     return AdditionNumbers(weight_first, weight_second, bias, scale)
+
+
+def closest_addition(
+    first: Quantization, second: Quantization, output: Quantization
+) -> AdditionNumbers:
+    """An addition with the one-byte weights and scale that come closest to the real factors.
+
+    The recorded driver sets the larger weight to 255, which rounds the other to a 510th; here both
+    are chosen so that their ratio, and the scale after its mantissa is cut, fit best.
+    """
+    recorded = addition(first, second, output)
+    if not fits(recorded.scale):
+        return recorded
+    factors = np.array([first.scale, second.scale]) / output.scale
+    larger = int(np.argmax(factors))
+    weights = np.zeros((255, 2))
+    weights[:, larger] = np.arange(1, 256)
+    weights[:, 1 - larger] = np.round(weights[:, larger] * factors[1 - larger] / factors[larger])
+    exact = (factors[larger] / weights[:, larger]).astype(np.float32)
+    scales = np.array([nearest_scale(scale) for scale in exact])
+    errors = np.abs(weights * scales[:, None].astype(np.float64) - factors).max(axis=1)
+    errors[[not fits(scale) for scale in scales]] = np.inf
+    best = int(np.argmin(errors))
+    weight_first, weight_second = (int(w) for w in weights[best])
+    bias = -weight_second * second.zero_point
+    return AdditionNumbers(weight_first, weight_second, bias, scales[best])

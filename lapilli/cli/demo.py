@@ -1,0 +1,149 @@
+"""``lapilli demo``: the sample model on its real images, on the emulated NPU and on the CPU."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from lapilli import litert, recording
+from lapilli.cli.jobs import job_rows
+from lapilli.errors import ModelError
+from lapilli.inference import Inference, Values
+
+Images = NDArray[np.uint8]
+SHADES = " ░▒▓█"
+DRAWN = 4
+PREFERRED = (3, 8, 5, 7, 2, 0)
+"""Digits to draw first: shapes a reader knows at once."""
+
+
+@click.command()
+@click.option("--device", default="emulator:a311d", show_default=True,
+              help="Where the model runs.")
+@click.option("--images", "count", type=click.IntRange(1), help="Use the first N images only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def demo(device: str, count: int | None, as_json: bool) -> None:
+    """Read handwritten digits with the sample model that comes with lapilli."""
+    data = files("lapilli.data")
+    with as_file(data / "digits.npz") as path:
+        arrays = recording.load_arrays(path)
+    images: Images = arrays["images"][:count]
+    labels: Images = arrays["labels"][:count]
+    with as_file(data / "digits.tflite") as path:
+        inference = Inference(path, device=device)
+        try:
+            npu = _classify(inference, images)
+            jobs = job_rows(inference.delegate.parts, inference.graph)
+            placement = (len(inference.npu_operators), len(inference.graph.operators))
+            cpu = _classify_on_cpu(inference.content, images)
+        finally:
+            inference.close()
+    report = {
+        "device": device,
+        "images": len(images),
+        "npu_accuracy": float(np.mean(npu == labels)),
+        "cpu_accuracy": float(np.mean(cpu == labels)),
+        "same_answer": int(np.sum(npu == cpu)),
+        "npu_operators": placement[0],
+        "operators": placement[1],
+        "jobs": jobs,
+    }
+    if as_json:
+        import json
+
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(report, images, labels, npu)
+
+
+def _classify(inference: Inference, images: Images) -> NDArray[np.int64]:
+    """The digit read on each image."""
+    answers = []
+    for image in images:
+        inference.feed([image[None]])
+        inference.run()
+        answers.append(_best(inference.outputs()[0]))
+    return np.array(answers)
+
+
+def _classify_on_cpu(model: bytes, images: Images) -> NDArray[np.int64]:
+    interpreter = litert.interpreter_class()(model_content=model)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+    answers = []
+    for image in images:
+        interpreter.set_tensor(source, image[None])
+        interpreter.invoke()
+        answers.append(_best(interpreter.get_tensor(target)))
+    return np.array(answers)
+
+
+def _best(scores: Values) -> int:
+    return int(np.argmax(scores))
+
+
+def _print(
+    report: dict[str, Any], images: Images, labels: Images, read: NDArray[np.int64]
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    chosen = _choose(labels)
+    if not chosen:
+        raise ModelError("the sample images hold no digit to draw")
+    console.print(f"Handwritten digits, read by an NPU: {report['device']}\n")
+    console.print(_drawing([images[i, :, :, 0] for i in chosen]), markup=False)
+    answers = "".join(f"{f'the NPU read {read[i]}':<{DRAWING_WIDTH}}" for i in chosen)
+    truths = "".join(f"{f'it is a {labels[i]}':<{DRAWING_WIDTH}}" for i in chosen)
+    console.print(answers.rstrip(), style="bold")
+    console.print(truths.rstrip() + "\n")
+    count = report["images"]
+    for name, key in (("NPU", "npu_accuracy"), ("CPU", "cpu_accuracy")):
+        right = round(report[key] * count)
+        console.print(f"Right on the {name}   {right} of {count} held-back images "
+                      f"({100 * report[key]:.1f} %)")
+    console.print(f"Same answer        {report['same_answer']} of {count}")
+    console.print(f"Operators          {report['npu_operators']} of {report['operators']} on the "
+                  "NPU, the rest on the CPU\n")
+    table = Table(title="What the NPU did for one image", title_justify="left", box=None,
+                  pad_edge=False)
+    for name, justify in (("job", "right"), ("unit", "left"), ("what", "left"),
+                          ("tensor made", "left"), ("shape", "left"), ("weights", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in report["jobs"]:
+        weights = f"{row['coefficient_bytes']:,} B" if row["coefficient_bytes"] else ""
+        table.add_row(str(row["job"]), row["unit"], row["kind"], row["tensor"], row["shape"],
+                      weights)
+    console.print(table)
+
+
+DRAWING_WIDTH = 19
+
+
+def _choose(labels: Images) -> list[int]:
+    """An image each of a few different digits."""
+    found = []
+    for digit in PREFERRED:
+        places = np.flatnonzero(labels == digit)
+        if len(places):
+            found.append(int(places[0]))
+    return found[:DRAWN]
+
+
+def _drawing(images: list[Images]) -> str:
+    """Images side by side, two rows of pixels to a line of text."""
+    lines = []
+    for row in range(0, images[0].shape[0], 2):
+        line = ""
+        for image in images:
+            pixels = image[row : row + 2].astype(float).mean(axis=0)
+            shades = (pixels * (len(SHADES) - 1) / 255).round().astype(int)
+            line += "".join(SHADES[s] for s in shades).ljust(DRAWING_WIDTH)
+        lines.append(line.rstrip())
+    return "\n".join(lines)
