@@ -16,26 +16,27 @@ import ctypes
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lapilli import tflite_c
-from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
-from lapilli.graph import (
-    Activation,
-    Addition,
-    Constant,
-    Convolution,
-    Graph,
-    Operator,
-    Options,
-    Padding,
-    Quantization,
-    Tensor,
+from lapilli.errors import DeviceError, LapilliError, Unsupported, UsageError
+from lapilli.graph import Graph
+from lapilli.runtime_graph import (
+    Partition,
+    int_array,
+    owned,
+    partition_of,
+    preview,
+    read_graph,
+    require,
+    tensor_at,
+    values_of,
+    view,
 )
 
 _log = logging.getLogger(__name__)
@@ -44,16 +45,10 @@ SCHEDULES = ("best", "reference")
 _OPTIONS = "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1)"
 # LiteRT formats a message into 1024 bytes and then insists on valid UTF-8.
 _MESSAGE_BYTES = 900
-_ACTIVATIONS = {
-    tflite_c.FusedActivation.NONE: Activation.NONE,
-    tflite_c.FusedActivation.RELU: Activation.RELU,
-    tflite_c.FusedActivation.RELU6: Activation.RELU6,
-    tflite_c.FusedActivation.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
-}
-_PADDINGS = {
-    tflite_c.PaddingKind.SAME: Padding.SAME,
-    tflite_c.PaddingKind.VALID: Padding.VALID,
-}
+_NOT_PRESENTED = (
+    "LiteRT did not apply the delegate. It refuses to where a tensor's shape is known only at run "
+    "time (dynamic-sized tensors): give such a model fixed shapes, or run it without the delegate"
+)
 
 
 class Verdict(Protocol):
@@ -71,14 +66,14 @@ class Verdict(Protocol):
 class Loaded(Protocol):
     """A compiled part on a device; tensors by their index in the model."""
 
-    def write(self, tensor: int, values: NDArray[Any]) -> None:
+    def write(self, tensor: int, values: NDArray[Any], /) -> None:
         """Copy an input's values to the device."""
 
     def execute(self) -> None:
         """Run and wait."""
 
-    def read(self, tensor: int, values: NDArray[Any]) -> None:
-        """Copy an output from the device into ``values``."""
+    def read(self, tensor: int, out: NDArray[Any], /) -> object:
+        """Copy an output from the device into ``out``."""
 
     def close(self) -> None:
         """Free the part's memory on the device."""
@@ -113,18 +108,19 @@ class _Npu:
         self._device = open_device(device)
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
-        from lapilli.partition import verdicts
+        from lapilli.support import judge_all
 
-        return verdicts(graph, self._device.chip)
+        return judge_all(graph, self._device.chip)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
     ) -> Any:
-        from lapilli.compile import compile_part
+        from lapilli.compiler import compile_part
 
+        positions = {operator.index: i for i, operator in enumerate(graph.operators)}
         return compile_part(
             graph,
-            operators,
+            [positions[index] for index in operators],
             self._device.chip,
             schedule=self._schedule,
             inputs=inputs,
@@ -140,275 +136,14 @@ class _Npu:
         self._device.close()
 
 
-# --- From the runtime's structures to a Graph -----------------------------------------------------
-
-
-def _values(array: Any, element: Any = ctypes.c_int) -> tuple[Any, ...]:
-    """The elements of a TfLiteIntArray or TfLiteFloatArray, () for a null pointer."""
-    if not array:
-        return ()
-    start = ctypes.addressof(array.contents) + ctypes.sizeof(ctypes.c_int)
-    return tuple((element * array.contents.size).from_address(start))
-
-
-def _int_array(values: Sequence[int]) -> Any:
-    """A TfLiteIntArray that lives as long as the returned pointer."""
-    memory = (ctypes.c_int * (len(values) + 1))(len(values), *values)
-    return ctypes.cast(memory, ctypes.POINTER(tflite_c.TfLiteIntArray))
-
-
-def _tensor_at(context: Any, index: int) -> Any:
-    """The TfLiteTensor with this index.
-
-    Raises DeviceError if what lies there is none. We would sooner refuse a future runtime with
-    another layout than follow a pointer that is none, hence only numbers are looked at.
-    """
-    tensor = context.tensors[index]
-    if not (
-        0 <= tensor.type < 64
-        and 0 <= tensor.allocation_type < 32
-        and tensor.buffer_handle >= tflite_c.NULL_BUFFER_HANDLE
-        and 0 <= tensor.quantization.type < 16
-    ):
-        raise DeviceError(
-            f"tensor {index} as this LiteRT describes it makes no sense (type {tensor.type}, "
-            f"allocation {tensor.allocation_type}, buffer {tensor.buffer_handle}): its structures "
-            "are not those of the supported versions, ai-edge-litert 1.0.1 to 2.3 and "
-            "tflite-runtime 2.14"
-        )
-    return tensor
-
-
-def _quantization(tensor: Any) -> Quantization | None:
-    """The affine quantisation, or the older per-tensor parameters, or None."""
-    stored = tensor.quantization
-    if stored.type == tflite_c.QuantizationType.AFFINE and stored.params:
-        affine = tflite_c.TfLiteAffineQuantization.from_address(stored.params)
-        scales = _values(affine.scale, ctypes.c_float)
-        zero_points = _values(affine.zero_point) or (0,)
-        if scales:
-            if len(zero_points) == 1:
-                # The interpreter can be asked to keep equal zero points only once.
-                zero_points *= len(scales)
-            return Quantization(scales, zero_points, affine.quantized_dimension)
-    if tensor.params.scale:
-        return Quantization((tensor.params.scale,), (tensor.params.zero_point,))
-    return None
-
-
-def _type_name(number: int) -> str:
-    """NumPy's name of a TfLiteType, or TFLite's."""
-    if number < len(tflite_c.TYPE_NAMES):
-        return tflite_c.TYPE_NAMES[number]
-    return f"TYPE_{number}"
-
-
-def _view(address: int, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """The runtime's memory as an array; valid as long as that memory is."""
-    kind = np.dtype(dtype)
-    count = int(np.prod(shape, dtype=np.int64))
-    memory = (ctypes.c_ubyte * (count * kind.itemsize)).from_address(address)
-    return np.frombuffer(memory, kind).reshape(shape)
-
-
-def _constant(tensor: Any, shape: tuple[int, ...], dtype: str) -> Constant | None:
-    """A read-only view of a constant's values, None for anything else."""
-    if tensor.allocation_type != tflite_c.AllocationType.MMAP_READ_ONLY or not tensor.data:
-        return None
-    if not dtype.islower():
-        return None
-    values = _view(tensor.data, shape, dtype)
-    if values.nbytes != tensor.bytes:
-        raise ModelError(
-            f"tensor {_name(tensor)!r}: {tensor.bytes} bytes of data for shape {shape} of {dtype}, "
-            f"which takes {values.nbytes}"
-        )
-    values.flags.writeable = False
-    return values
-
-
-def _name(tensor: Any) -> str:
-    """A tensor's name; files may hold any bytes."""
-    return (tensor.name or b"").decode("utf-8", "replace")
-
-
-def _read_tensor(context: Any, index: int) -> Tensor:
-    """A tensor of the runtime as one of ours."""
-    tensor = _tensor_at(context, index)
-    shape = _values(tensor.dims)
-    dtype = _type_name(tensor.type)
-    return Tensor(
-        index=index,
-        name=_name(tensor),
-        shape=shape,
-        dtype=dtype,
-        quantization=_quantization(tensor),
-        data=_constant(tensor, shape, dtype),
-    )
-
-
-def _padding(value: int) -> Padding:
-    if value not in _PADDINGS:
-        raise ModelError(f"padding {value}; allowed are 1 (SAME) and 2 (VALID)")
-    return _PADDINGS[tflite_c.PaddingKind(value)]
-
-
-def _activation(value: int) -> Activation:
-    return _ACTIVATIONS.get(value, Activation.OTHER)  # type: ignore[call-overload, no-any-return]
-
-
-def _options(code: int, address: int | None) -> Options:
-    """The options of an operator from its builtin data, None for kinds without any we know."""
-    if not address:
-        return None
-    if code == tflite_c.BuiltinOperator.ADD:
-        return Addition(_activation(tflite_c.TfLiteAddParams.from_address(address).activation))
-    multiplier = 1
-    data: Any
-    if code == tflite_c.BuiltinOperator.CONV_2D:
-        data = tflite_c.TfLiteConvParams.from_address(address)
-    elif code == tflite_c.BuiltinOperator.DEPTHWISE_CONV_2D:
-        data = tflite_c.TfLiteDepthwiseConvParams.from_address(address)
-        multiplier = data.depth_multiplier
-    else:
-        return None
-    return Convolution(
-        padding=_padding(data.padding),
-        stride_rows=data.stride_height,
-        stride_columns=data.stride_width,
-        dilation_rows=data.dilation_height_factor,
-        dilation_columns=data.dilation_width_factor,
-        activation=_activation(data.activation),
-        depth_multiplier=multiplier,
-    )
-
-
-def _kind(registration: Any) -> str:
-    """TFLite's name of an operator, with its own name for a custom one."""
-    import tflite  # the schema package, not our reader
-
-    code = registration.builtin_code
-    if code == tflite_c.BuiltinOperator.CUSTOM:
-        name = (registration.custom_name or b"").decode("utf-8", "replace")
-        return f"CUSTOM {name}".rstrip()
-    for name, value in vars(tflite.BuiltinOperator).items():
-        if value == code and name.isupper():
-            return name
-    return f"BUILTIN_{code}"
-
-
-def _read_operator(pointer: Any, context: Any, index: int) -> Operator:
-    """The operator with a node index; for an untouched graph that is its index in the .tflite."""
-    node = ctypes.POINTER(tflite_c.TfLiteNode)()
-    registration = ctypes.POINTER(tflite_c.TfLiteRegistration)()
-    status = context.GetNodeAndRegistration(
-        pointer, index, ctypes.byref(node), ctypes.byref(registration)
-    )
-    _require(status, f"describe operator {index}")
-    kind = _kind(registration.contents)
-    try:
-        options = _options(registration.contents.builtin_code, node.contents.builtin_data)
-    except ModelError as error:
-        raise ModelError(f"operator {index} ({kind}): {error}") from error
-    return Operator(
-        index=index,
-        kind=kind,
-        inputs=_values(node.contents.inputs),
-        outputs=_values(node.contents.outputs),
-        options=options,
-        version=registration.contents.version,
-    )
-
-
-def _read_graph(pointer: Any) -> Graph:
-    """The graph the runtime is about to run. Constants are views of the model it holds."""
-    context = pointer.contents
-    plan = ctypes.POINTER(tflite_c.TfLiteIntArray)()
-    _require(context.GetExecutionPlan(pointer, ctypes.byref(plan)), "tell the execution plan")
-    operators = tuple(_read_operator(pointer, context, index) for index in _values(plan))
-    tensors = tuple(_read_tensor(context, index) for index in range(context.tensors_size))
-    made = {tensor for operator in operators for tensor in operator.outputs}
-    used = {tensor for operator in operators for tensor in operator.inputs if tensor >= 0}
-    # The runtime does not tell a delegate what the model's outputs are, but with the whole graph
-    # as one partition they are what it gives out.
-    whole = _partitions(pointer, [operator.index for operator in operators])
-    outputs = whole[0].outputs if len(whole) == 1 else tuple(sorted(made - used))
-    return Graph(
-        name="the model given to LiteRT",
-        tensors=tensors,
-        operators=operators,
-        inputs=tuple(sorted(t for t in used - made if tensors[t].data is None)),
-        outputs=outputs,
-    )
-
-
-def _owned(graph: Graph, operators: Sequence[int]) -> Graph:
-    """The graph with only the constants these operators use, copied: a compiled part may outlive
-    the model in the interpreter's memory."""
-    chosen = set(operators)
-    used = {t for operator in graph.operators if operator.index in chosen for t in operator.inputs}
-    return replace(
-        graph,
-        tensors=tuple(_owned_tensor(tensor, tensor.index in used) for tensor in graph.tensors),
-    )
-
-
-def _owned_tensor(tensor: Tensor, used: bool) -> Tensor:
-    """The tensor with a copy of its constant, or without it."""
-    if tensor.data is None:
-        return tensor
-    if not used:
-        return replace(tensor, data=None)
-    data = tensor.data.copy()
-    data.flags.writeable = False
-    return replace(tensor, data=data)
-
-
 # --- Choosing what to take ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Partition:
-    """Operators the runtime would merge into one kernel, and the tensors across its border."""
-
-    operators: tuple[int, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-def _partition(parameters: Any) -> _Partition:
-    """From TfLiteDelegateParams."""
-    return _Partition(
-        operators=_values(parameters.nodes_to_replace),
-        inputs=_values(parameters.input_tensors),
-        outputs=_values(parameters.output_tensors),
-    )
-
-
-def _require(status: int, what: str) -> None:
-    """DeviceError unless the runtime did what it was asked to."""
-    if status != tflite_c.Status.OK:
-        raise DeviceError(f"LiteRT could not {what} (status {status})")
-
-
-def _partitions(pointer: Any, operators: Sequence[int]) -> list[_Partition]:
-    """How the runtime would cut the graph if we took these operators."""
-    if not operators:
-        return []
-    found = ctypes.POINTER(tflite_c.TfLiteDelegateParams)()
-    count = ctypes.c_int()
-    status = pointer.contents.PreviewDelegatePartitioning(
-        pointer, _int_array(operators), ctypes.byref(found), ctypes.byref(count)
-    )
-    _require(status, "preview the partitions")
-    return [_partition(found[i]) for i in range(count.value)]
 
 
 def _worth_taking(pointer: Any, operators: Sequence[int], minimum: int) -> list[int]:
     """The operators whose partitions have ``minimum`` operators or more."""
     chosen = list(operators)
     while minimum > 1 and chosen:
-        partitions = _partitions(pointer, chosen)
+        partitions = preview(pointer, chosen)
         kept = [i for p in partitions if len(p.operators) >= minimum for i in p.operators]
         if len(kept) == len(chosen):
             break
@@ -446,8 +181,6 @@ def _forget_frames(error: BaseException | None) -> None:
 
 def _message(error: BaseException) -> bytes:
     """The reason as a C format string without conversions, short enough for the runtime."""
-    from lapilli.errors import LapilliError
-
     text = str(error) if isinstance(error, LapilliError) else f"{type(error).__name__}: {error}"
     encoded = f"lapilli: {text}".replace("\0", " ").encode("utf-8", "replace")
     if len(encoded) > _MESSAGE_BYTES:
@@ -457,9 +190,12 @@ def _message(error: BaseException) -> bytes:
 
 @dataclass
 class _Preparation:
-    """One graph the delegate was applied to; each partition is entered by its kernel."""
+    """One graph the delegate was applied to; each partition is entered by its kernel.
 
-    graph: Graph
+    ``graph`` is dropped, with its copies of the constants, once everything is compiled.
+    """
+
+    graph: Graph | None
     verdicts: tuple[Verdict, ...]
     parts: dict[tuple[int, ...], Any] = field(default_factory=dict)
     compile_seconds: float = 0.0
@@ -487,7 +223,8 @@ class _Session:
             if self._closed:
                 raise UsageError("this Delegate was closed; make a new one")
             self.preparations = {}
-            self.error = None
+            # Prepare clears it. If the runtime does not come that far it tells nobody why.
+            self.error = Unsupported(_NOT_PRESENTED)
 
     def prepare(self, pointer: Any) -> None:
         """Read the graph, decide, and let the runtime replace what the NPU takes."""
@@ -495,7 +232,7 @@ class _Session:
             if self._closed:
                 raise UsageError("this Delegate was closed; make a new one")
             self.error = None
-            graph = _read_graph(pointer)
+            graph = read_graph(pointer)
             verdicts = tuple(self.backend.verdicts(graph))
             supported = [
                 operator.index
@@ -503,10 +240,10 @@ class _Session:
                 if verdict.supported
             ]
             taken = _worth_taking(pointer, supported, self.min_partition)
+            preparation = _Preparation(owned(graph, taken), verdicts)
+            self.preparations[ctypes.addressof(pointer.contents)] = preparation
             if self.strict:
                 _refuse_leftovers(graph, verdicts, taken)
-            preparation = _Preparation(_owned(graph, taken), verdicts)
-            self.preparations[ctypes.addressof(pointer.contents)] = preparation
             _log.info("%d of %d operators go to the NPU", len(taken), len(graph.operators))
             if taken:
                 self._replace(pointer, preparation, taken)
@@ -525,13 +262,14 @@ class _Session:
         self.current = preparation
         try:
             status = pointer.contents.ReplaceNodeSubsetsWithDelegateKernels(
-                pointer, registration, _int_array(operators), ctypes.byref(self.structure)
+                pointer, registration, int_array(operators), ctypes.byref(self.structure)
             )
         finally:
             self.current = None
         if self.error is not None:
+            preparation.parts.clear()
             raise self.error
-        _require(status, "replace operators by NPU partitions")
+        require(status, "replace operators by NPU partitions")
 
     def main(self) -> _Preparation | None:
         """What is known of the model's main graph, the first a runtime presents."""
@@ -575,7 +313,7 @@ class _Border:
         if tensor.data != self.address or self.values is None:
             if not tensor.data:
                 raise DeviceError(f"tensor {self.index} has no memory")
-            self.values = _view(tensor.data, self.shape, self.dtype)
+            self.values = view(tensor.data, self.shape, self.dtype)
             self.address = tensor.data
         return self.values
 
@@ -583,10 +321,11 @@ class _Border:
 class _Kernel:
     """One partition in one interpreter."""
 
-    def __init__(self, session: _Session, preparation: _Preparation, partition: _Partition) -> None:
+    def __init__(self, session: _Session, preparation: _Preparation, partition: Partition) -> None:
         self.session = session
         self._preparation = preparation
         self._partition = partition
+        assert preparation.graph is not None
         tensors = preparation.graph.tensors
         self._inputs = [
             _Border(i, tensors[i].shape, tensors[i].dtype)
@@ -604,18 +343,24 @@ class _Kernel:
 
         A resize does not come here: the runtime takes all delegates back and applies them anew.
         """
-        for border in (*self._inputs, *self._outputs):
-            shape = _values(_tensor_at(context, border.index).dims)
-            if shape != border.shape:
-                raise Unsupported(
-                    f"tensor {border.index} was {border.shape} when its operators were taken and "
-                    f"is {shape} now; resize before allocate_tensors()"
-                )
-        if self._loaded is None:
-            self._compile()
+        try:
+            for border in (*self._inputs, *self._outputs):
+                shape = values_of(tensor_at(context, border.index).dims)
+                if shape != border.shape:
+                    raise Unsupported(
+                        f"tensor {border.index} was {border.shape} when its operators were taken "
+                        f"and is {shape} now; resize inputs before allocate_tensors()"
+                    )
+            if self._loaded is None:
+                self._compile()
+        except BaseException:
+            # The runtime now gives the whole graph back to the CPU.
+            self._preparation.parts.clear()
+            raise
 
     def _compile(self) -> None:
         session, preparation, partition = self.session, self._preparation, self._partition
+        assert preparation.graph is not None
         start = time.perf_counter()
         part = session.backend.compile(
             preparation.graph,
@@ -626,6 +371,8 @@ class _Kernel:
         preparation.compile_seconds += time.perf_counter() - start
         self._loaded = session.backend.load(part)
         preparation.parts[partition.operators] = part
+        if None not in preparation.parts.values():
+            preparation.graph = None
 
     def invoke(self, context: Any) -> None:
         """Inputs to the device, run, outputs back."""
@@ -650,19 +397,18 @@ class _Kernel:
 
 # --- What the runtime calls -----------------------------------------------------------------------
 #
-# Nothing may be raised into C: every callback ends in a status. Their names for the C side, the
-# constants below, never change and are never freed, so there is no moment at which the runtime
-# holds an address of code that is gone.
+# Nothing may be raised into C: every callback ends in a status. The ctypes functions for them, the
+# constants below, are made once and never freed, so there is no moment at which the runtime holds
+# an address of code that is gone.
 
 
-def _attempt(pointer: Any, session: _Session | None, action: Callable[[], object]) -> int:
+def _attempt(pointer: Any, session: _Session, action: Callable[[], object]) -> int:
     """Do it; an error goes to the runtime's log and the session, and becomes kTfLiteError."""
     try:
         action()
     except BaseException as error:  # also KeyboardInterrupt: there is C code between us and it
         _log.debug("failed in a delegate callback", exc_info=True)
-        if session is not None:
-            session.error = error
+        session.error = error
         pointer.contents.ReportError(pointer, _message(error))
         _forget_frames(error)
         return tflite_c.Status.ERROR
@@ -671,33 +417,34 @@ def _attempt(pointer: Any, session: _Session | None, action: Callable[[], object
 
 def _object_at(address: int) -> Any:
     """The Python object with this id, which somebody keeps alive."""
-    return ctypes.cast(address, ctypes.py_object).value
+    return ctypes.py_object.from_buffer(ctypes.c_void_p(address)).value
+
+
+def _session_of(delegate: Any) -> _Session:
+    session: _Session = _object_at(delegate.contents.data_)
+    return session
 
 
 def _prepare_delegate(pointer: Any, delegate: Any) -> int:
-    session: _Session = _object_at(delegate.contents.data_)
+    session = _session_of(delegate)
     return _attempt(pointer, session, lambda: session.prepare(pointer))
 
 
-def _init_kernel(pointer: Any, parameters: Any, _length: int) -> int | None:
-    session: _Session = _object_at(parameters.contents.delegate.contents.data_)
-    made: list[_Kernel] = []
-
-    def make() -> None:
+def _init_kernel(_pointer: Any, parameters: Any, _length: int) -> int | None:
+    """A kernel, owned by the runtime. Init can't fail in C, so ``_replace`` raises the error."""
+    session = _session_of(parameters.contents.delegate)
+    try:
         assert session.current is not None
-        made.append(_Kernel(session, session.current, _partition(parameters.contents)))
-
-    if _attempt(pointer, session, make) != tflite_c.Status.OK:
+        kernel = _Kernel(session, session.current, partition_of(parameters.contents))
+    except BaseException as error:
+        session.error = error
         return None
-    _INCREASE(made[0])
-    return id(made[0])
+    _INCREASE(kernel)
+    return id(kernel)
 
 
 def _prepare_kernel(pointer: Any, node: Any) -> int:
-    address = node.contents.user_data
-    if not address:  # init failed and has said why
-        return tflite_c.Status.ERROR
-    kernel: _Kernel = _object_at(address)
+    kernel: _Kernel = _object_at(node.contents.user_data)
     return _attempt(pointer, kernel.session, lambda: kernel.prepare(pointer.contents))
 
 
@@ -706,18 +453,128 @@ def _invoke_kernel(pointer: Any, node: Any) -> int:
     return _attempt(pointer, kernel.session, lambda: kernel.invoke(pointer.contents))
 
 
-def _free_kernel(_pointer: Any, address: int | None, *, kept: Mapping[str, Any] = {}) -> None:
-    """Runs also while Python shuts down, when this module's names may be gone already."""
+_INCREASE = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_IncRef", ctypes.pythonapi))
+_DECREASE = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_DecRef", ctypes.pythonapi))
+
+
+def _free_kernel(
+    _pointer: Any,
+    address: int | None,
+    # An interpreter may be deleted while Python shuts down and has cleared this module's names.
+    py_object: Any = ctypes.py_object,
+    c_void_p: Any = ctypes.c_void_p,
+    decrease: Any = _DECREASE,
+) -> None:
     if not address:
         return
-    kernel = kept["cast"](address, kept["py_object"]).value
+    kernel = py_object.from_buffer(c_void_p(address)).value
     try:
         kernel.close()
     except BaseException as error:
         kernel.session.error = error
     finally:
-        kept["decrease"](kernel)
+        decrease(kernel)
 
 
-_INCREASE = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_IncRef", ctypes.pythonapi))
-_DECREASE = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_DecRef", ctypes.pythonapi))
+_PREPARE_DELEGATE = tflite_c.DelegatePrepareFunction(_prepare_delegate)
+_INIT_KERNEL = tflite_c.KernelInitFunction(_init_kernel)
+_PREPARE_KERNEL = tflite_c.KernelFunction(_prepare_kernel)
+_INVOKE_KERNEL = tflite_c.KernelFunction(_invoke_kernel)
+_FREE_KERNEL = tflite_c.KernelFreeFunction(_free_kernel)
+for _function in (_PREPARE_DELEGATE, _INIT_KERNEL, _PREPARE_KERNEL, _INVOKE_KERNEL, _FREE_KERNEL):
+    _INCREASE(_function)
+_KERNEL_NAME = b"lapilli"
+
+
+# --- What the user sees ---------------------------------------------------------------------------
+
+
+def _check_options(
+    device: object, schedule: object, strict: object, min_partition: object, unknown: Iterable[str]
+) -> None:
+    """UsageError for an option that does not exist or a value that is not allowed."""
+    for name in unknown:
+        raise UsageError(f"unknown option {name!r}; options are {_OPTIONS}")
+    if not isinstance(device, str):
+        raise UsageError(f"device is a name such as 'emulator:a311d' or 'auto', not {device!r}")
+    if schedule not in SCHEDULES:
+        raise UsageError(f"schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
+    if not isinstance(strict, bool):
+        raise UsageError(f"strict is True or False, not {strict!r}")
+    if isinstance(min_partition, bool) or not isinstance(min_partition, int) or min_partition < 1:
+        raise UsageError(f"min_partition is an integer of 1 or more, not {min_partition!r}")
+
+
+class Delegate:
+    """Give it to LiteRT: ``Interpreter(model, experimental_delegates=[Delegate(device=...)])``.
+
+    ``device``: ``emulator:<chip>``, a render node, or ``auto`` for the board's NPU.
+    ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
+    ``strict``: fail if any operator would stay on the CPU.
+    ``min_partition``: leave runs of fewer operators to the CPU.
+
+    Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
+    What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
+    (A graph with dynamic-sized tensors LiteRT refuses with an empty text: see ``error`` then.)
+
+    One Delegate may serve several interpreters; ``partitions``, ``verdicts``, ``parts`` and
+    ``compile_seconds`` are about the one made last, and of a model with several subgraphs about the
+    first. The runtime applies the delegate again when inputs are resized, which compiles again; if
+    ``allocate_tensors()`` raises then, the runtime has given that interpreter's whole graph back to
+    the CPU (``partitions`` is empty), where further calls of it would run.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        *,
+        schedule: str = "best",
+        strict: bool = False,
+        min_partition: int = 1,
+        _backend: Backend | None = None,
+        **unknown: object,
+    ) -> None:
+        _check_options(device, schedule, strict, min_partition, unknown)
+        if tflite_c.POINTER_BYTES != 8:
+            raise DeviceError("the delegate needs a 64-bit Python")
+        backend = _Npu(device, schedule) if _backend is None else _backend
+        self._session = _Session(backend, strict, min_partition)
+        self._finalizer = weakref.finalize(self, self._session.close)
+
+    def _get_native_delegate_pointer(self) -> int:
+        """Address of the TfLiteDelegate; the name is what LiteRT's interpreter calls."""
+        self._session.applied_anew()
+        return ctypes.addressof(self._session.structure)
+
+    def close(self) -> None:
+        """Close the device, as soon as no interpreter uses it any more. Deleting does the same."""
+        self._finalizer()
+
+    @property
+    def partitions(self) -> tuple[tuple[int, ...], ...]:
+        """Operators on the NPU, by their index in the .tflite, one tuple for each NPU node."""
+        main = self._session.main()
+        return () if main is None else tuple(main.parts)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """For each operator of the model whether the NPU takes it, and why not."""
+        main = self._session.main()
+        return () if main is None else main.verdicts
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The compiled part of each of ``partitions``."""
+        main = self._session.main()
+        return () if main is None else tuple(main.parts.values())
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that compiling took, without loading."""
+        main = self._session.main()
+        return 0.0 if main is None else main.compile_seconds
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong last, None if nothing did since the delegate was last applied."""
+        return self._session.error

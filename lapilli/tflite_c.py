@@ -81,14 +81,14 @@ class BuiltinOperator(IntEnum):
     DELEGATE = 51
 
 
-# TfLiteType in its order: NumPy's name where NumPy has the type, else TFLite's.
+# TfLiteType in its order: NumPy's name where NumPy has the type, else TFLite's in lower case.
 TYPE_NAMES = (
-    "NOTYPE",
+    "no type",
     "float32",
     "int32",
     "uint8",
     "int64",
-    "STRING",
+    "string",
     "bool",
     "int16",
     "complex64",
@@ -97,15 +97,26 @@ TYPE_NAMES = (
     "float64",
     "complex128",
     "uint64",
-    "RESOURCE",
-    "VARIANT",
+    "resource",
+    "variant",
     "uint32",
     "uint16",
-    "INT4",
-    "BFLOAT16",
-    "INT2",
-    "UINT4",
+    "int4",
+    "bfloat16",
+    "int2",
+    "uint4",
 )
+
+NUMPY_TYPES = frozenset(TYPE_NAMES) - {
+    "no type",
+    "string",
+    "resource",
+    "variant",
+    "int4",
+    "bfloat16",
+    "int2",
+    "uint4",
+}
 
 NULL_BUFFER_HANDLE = -1
 
