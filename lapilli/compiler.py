@@ -9,27 +9,26 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lapilli import partition as partitioning
-from lapilli import support, weights
+from lapilli import support
 from lapilli.emit import ScheduledNn, emit
 from lapilli.errors import ModelError, Unsupported, UsageError
+from lapilli.generations import GENERATIONS, generation_of
 from lapilli.graph import Graph
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.jobs import NnJob, TpJob
 from lapilli.lower import LoweringOptions, lower
 from lapilli.program import Part, Program
-from lapilli.schedule import reference
 
 SCHEDULES = ("reference", "best")
-SUPPORTED_GENERATIONS = (7,)
 
 
 def chip_named(name: str) -> Chip:
     """The chip called ``name``, if programs can be compiled for it; UsageError or Unsupported."""
     chip = find_by_name(name)
-    names = ", ".join(c.name for c in CHIPS if c.generation in SUPPORTED_GENERATIONS)
+    names = ", ".join(c.name for c in CHIPS if c.generation in GENERATIONS)
     if chip is None:
         raise UsageError(f"unknown chip {name!r}; known: {', '.join(c.name for c in CHIPS)}")
-    if chip.generation not in SUPPORTED_GENERATIONS:
+    if chip.generation not in GENERATIONS:
         raise Unsupported(
             f"chip {chip.name} is of generation V{chip.generation}; "
             f"this version compiles for V7 only: {names}"
@@ -71,9 +70,10 @@ def compile_part(
 
 
 def _schedule(job: NnJob, chip: Chip) -> ScheduledNn:
-    tiles = reference.tiling(job, chip)
-    coefficients = weights.encode(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)
-    memory = reference.on_chip_memory(job, chip, tiles, coefficients.cached)
+    generation = generation_of(chip)
+    tiles = generation.tiling(job, chip)
+    coefficients = generation.encode(job, chip, tiles)
+    memory = generation.memory(job, chip, tiles, coefficients.cached)
     return ScheduledNn(job, tiles, memory, coefficients)
 
 

@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli import requantise
+from lapilli.generations import Generation, generation_of
 from lapilli.graph import Graph
 from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.commands import Register
-from lapilli.jobs import Crossing, Lowered, NnJob, TpInstruction, TpJob
+from lapilli.jobs import Coefficients, Crossing, Lowered, NnJob, TpInstruction, TpJob
 from lapilli.program import Binding, BufferSpec, Job, Part, Relocation, Words
 from lapilli.schedule import OnChipMemory, Tiling
-from lapilli.weights import Coefficients
 
 PAGE = 4096
 ADDRESS_END = 1 << 32
@@ -37,17 +36,18 @@ class ScheduledNn:
     coefficients: Coefficients
 
 
-def nn_fields(scheduled: ScheduledNn) -> dict[str, int]:
+def nn_fields(scheduled: ScheduledNn, generation: Generation) -> dict[str, int]:
     """Instruction fields of an NN job, addresses left out."""
     job, kernels = scheduled.job, scheduled.job.kernels
     factor = 2 if job.first_pixel else 1
-    scale = requantise.multiplier(job.scale)
+    scale = generation.multiplier(job.scale)
     per_core = -(-kernels.output_channels // scheduled.coefficients.cores)
     source, target = job.input_size, job.output_size
     return {
         "kernel_x_size": kernels.columns,
         "kernel_y_size": kernels.rows,
-        "kernel_z_size": kernels.input_channels,
+        "kernel_z_size": source.channels,
+        "depthwise": int(job.native_depthwise),
         "kernels_per_core": -(-per_core // scheduled.tiling.superblocks),
         "pooling": nn.Pooling.FIRST_PIXEL if job.first_pixel else nn.Pooling.NONE,
         "pooling_xy_size": 0 if job.first_pixel else 1,
@@ -117,12 +117,12 @@ class _Assembly:
         return at
 
 
-def _nn_job(assembly: _Assembly, scheduled: ScheduledNn) -> None:
-    job = scheduled.job
-    assembly.instructions.append(nn.NN_V7.encode(**nn_fields(scheduled)))
+def _nn_job(assembly: _Assembly, scheduled: ScheduledNn, generation: Generation) -> None:
+    job, layout = scheduled.job, generation.layout
+    assembly.instructions.append(layout.encode(**nn_fields(scheduled, generation)))
     at = assembly.add_coefficients(scheduled.coefficients.data)
-    assembly.point(nn.NN_V7, "kernel_address", COEFFICIENTS, at)
-    _point_images(assembly, nn.NN_V7, ("in_image_address", "out_image_address"), job, 0, 0)
+    assembly.point(layout, "kernel_address", COEFFICIENTS, at)
+    _point_images(assembly, layout, ("in_image_address", "out_image_address"), job, 0, 0)
     assembly.jobs.append(
         Job(
             "NN",
@@ -187,7 +187,7 @@ def emit(
         if isinstance(item, TpJob):
             _tp_job(assembly, item)
         else:
-            _nn_job(assembly, item)
+            _nn_job(assembly, item, generation_of(chip))
     for _ in range(packets.FLUSHES):
         assembly.state(Register.GL_FLUSH_CACHE, packets.FLUSH_CACHE.encode()[0])
     assembly.commands += [0] * packets.TRAILING_FILLERS

@@ -75,6 +75,7 @@ class NnJob:
     """One convolution on the NN cores (additions are convolutions over two planes).
 
     ``input_size`` and ``output_size`` are as the unit sees them; output extents are what is stored.
+    ``native_depthwise``: kernel k reads input channel k only, by the unit's own means.
     ``tile_limits``: (columns, rows) that tile sizes are chosen from, before pooling doubles them.
     ``strided``: the operator has stride 2. ``first_pixel``: computed at stride 1, even rows and
     columns stored. ``scale``: accumulator to output, float32. ``filler``: weight of the kernels
@@ -88,6 +89,7 @@ class NnJob:
     input_size: ImageSize
     output_size: ImageSize
     kernels: Kernels
+    native_depthwise: bool
     row_offset: int
     column_offset: int
     tile_limits: tuple[int, int]
@@ -119,6 +121,36 @@ class TpJob:
     source: View
     target: View
     instructions: tuple[TpInstruction, ...]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a convolution's stride is done: ``pool`` every second pixel of the full result,
+    ``reshuffle`` rows and columns into channels, or neither."""
+
+    pool: bool
+    reshuffle: bool
+
+
+@dataclass(frozen=True, eq=False)
+class AdditionPlan:
+    """An addition as a convolution over the two operands, which lie one behind the other."""
+
+    input_size: ImageSize
+    output_size: ImageSize
+    kernels: Kernels
+    scale: np.float32
+    tile_limits: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """``data``: header, core streams and what follows them, uint8. ``cached``: bytes the kernels
+    take in the on-chip memory. ``cores``: cores that get a stream."""
+
+    data: NDArray[np.uint8] = field(repr=False)
+    cached: int
+    cores: int
 
 
 JobList: TypeAlias = "tuple[NnJob | TpJob, ...]"

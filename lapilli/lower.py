@@ -1,4 +1,4 @@
-"""Operators to NN and TP jobs, generation V7.
+"""Operators to NN and TP jobs; what depends on the generation comes from ``generations``.
 
 Images inside a part are planar (one channel after another); tensors that cross its border are NHWC.
 One function an operator; each appends jobs to a ``_Builder``, which knows where each tensor lies in
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli import moves, requantise
-from lapilli.geometry import addition_image, padding_before
+from lapilli.generations import Generation, generation_of
+from lapilli.geometry import padding_before
 from lapilli.graph import Activation, Addition, Convolution, Graph, Operator, Padding, Quantization
 from lapilli.hw.chips import Chip
 from lapilli.jobs import (
@@ -25,14 +26,11 @@ from lapilli.jobs import (
     Lowered,
     NnJob,
     Storage,
+    Strategy,
     TpInstruction,
     TpJob,
     View,
 )
-
-RESHUFFLED_DEPTHWISE_ROWS = (3, 4, 5)
-"""Depthwise stride 2 on images of so many rows goes through space to depth, as in the recordings;
-on all others the unit computes stride 1 and stores every second pixel."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,11 @@ class _Builder:
     paired: set[int] = field(default_factory=set)
     """Storages that already are an operand of an addition, so can't be placed beside another."""
     places: dict[int, _Place] = field(default_factory=dict)
+
+    @property
+    def generation(self) -> Generation:
+        """What the chip's generation does in its own way."""
+        return generation_of(self.chip)
 
     def store(self, size: int, role: str = "tensor", slack: int = 0) -> View:
         """A new storage of ``size`` bytes and ``slack`` more behind them."""
@@ -231,26 +234,6 @@ def _join(lowered: Lowered, joined: dict[int, tuple[int, int]]) -> Lowered:
 # ------------------------------------------------------------------------------------ convolutions
 
 
-@dataclass(frozen=True)
-class _Strategy:
-    """How a convolution's stride is done: ``pool`` every second pixel of the full result,
-    ``reshuffle`` rows and columns into channels, or neither."""
-
-    pool: bool
-    reshuffle: bool
-
-
-def _strategy(
-    options: Convolution, depthwise: bool, weights: tuple[int, ...], rows: int, chip: Chip
-) -> _Strategy:
-    if options.stride_rows == 1:
-        return _Strategy(False, False)
-    pointwise = weights[1] == weights[2] == 1
-    small = depthwise and not pointwise and rows in RESHUFFLED_DEPTHWISE_ROWS
-    pool = chip.first_pixel_pooling and (pointwise or depthwise) and not small
-    return _Strategy(pool, not pool)
-
-
 def _values(graph: Graph, operator: Operator) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
     """Weights [output channels, planes, rows, columns], each kernel's first channel, and the depth
     of a kernel."""
@@ -294,8 +277,9 @@ def _reshuffle(
     top, left = padding_before(builder.graph, operator)
     columns, rows = -(-place.size.columns // 2), -(-place.size.rows // 2)
     if options.padding is Padding.SAME:
-        columns += -(-weights[2] // 2) - 1
-        rows += -(-weights[1] // 2) - 1
+        # A 2x2 kernel would not need the one more; the recordings have it.
+        columns += max(-(-weights[2] // 2) - 1, 1)
+        rows += max(-(-weights[1] // 2) - 1, 1)
     result = ImageSize(columns, rows, 4 * place.size.channels)
     geometry = moves.SpaceToDepth(place.size, result, top, left)
     instructions = moves.space_to_depth(geometry, builder.chip.tp_cores, place.zero_point)
@@ -303,17 +287,28 @@ def _reshuffle(
     return builder.move(operator.index, "reshuffle", source, size, instructions), result
 
 
-def _kernels(graph: Graph, operator: Operator, strategy: _Strategy) -> Kernels:
+def _kernels(builder: _Builder, operator: Operator, strategy: Strategy) -> Kernels:
     """The weights as the unit is to see them."""
+    graph = builder.graph
     values, first, channels = _values(graph, operator)
     zero_point = _quantization(graph, operator.inputs[1]).zero_point
     bias = _bias(graph, operator, values.shape[0])
+    if _native_depthwise(builder, operator):
+        channels = 1
+        first = np.zeros_like(first)
     if strategy.reshuffle:
         values, first, channels = _spread(values, zero_point), 4 * first, 4 * channels
-    elif values.shape[2:] == (1, 1) and channels == 1:
+    elif values.shape[2:] == (1, 1) and builder.place(operator.inputs[0]).size.channels == 1:
         # One tap of one channel is written as a 2x2 kernel whose other taps do nothing.
         values = np.pad(values, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=zero_point)
     return Kernels(values, first, channels, zero_point, bias)
+
+
+def _native_depthwise(builder: _Builder, operator: Operator) -> bool:
+    """The unit's own depthwise kernels take one output for each input channel."""
+    source, target = (builder.graph.tensors[i] for i in (operator.inputs[0], operator.outputs[0]))
+    depthwise = operator.kind == "DEPTHWISE_CONV_2D" and source.shape[3] == target.shape[3]
+    return depthwise and builder.generation.native_depthwise
 
 
 def _scale(builder: _Builder, operator: Operator) -> np.float32:
@@ -322,7 +317,7 @@ def _scale(builder: _Builder, operator: Operator) -> np.float32:
         _quantization(builder.graph, i) for i in (*operator.inputs[:2], operator.outputs[0])
     )
     scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
-    return scale if builder.options.as_recorded else requantise.nearest_scale(scale)
+    return scale if builder.options.as_recorded else builder.generation.nearest_scale(scale)
 
 
 def _extents(
@@ -348,8 +343,8 @@ def _convolution(builder: _Builder, operator: Operator) -> None:
     place, result = builder.place(operator.inputs[0]), builder.place(operator.outputs[0])
     shape = graph.tensors[operator.inputs[1]].shape
     depthwise = operator.kind == "DEPTHWISE_CONV_2D"
-    strategy = _strategy(options, depthwise, shape, place.size.rows, builder.chip)
-    kernels = _kernels(graph, operator, strategy)
+    strategy = builder.generation.strategy(options, depthwise, shape, place.size, builder.chip)
+    kernels = _kernels(builder, operator, strategy)
     source, size = builder.planar(operator.inputs[0], operator.index), place.size
     row_offset, column_offset = (-n for n in padding_before(graph, operator))
     if strategy.reshuffle:
@@ -367,6 +362,7 @@ def _convolution(builder: _Builder, operator: Operator) -> None:
             input_size=size,
             output_size=output,
             kernels=kernels,
+            native_depthwise=_native_depthwise(builder, operator),
             row_offset=row_offset,
             column_offset=column_offset,
             tile_limits=tile_limits,
@@ -396,19 +392,16 @@ def _addition(builder: _Builder, operator: Operator) -> None:
     views = builder.beside(
         layout(first, operator.index), layout(second, operator.index), operator.index
     )
-    arithmetic = requantise.addition if builder.options.as_recorded else requantise.closest_addition
-    numbers = arithmetic(*(_quantization(graph, i) for i in (first, second, operator.outputs[0])))
     size = result.size
-    image = addition_image(size.rows, size.columns, size.channels)
-    assert image is not None
-    long_side, short_side = max(image), min(image)
     target = builder.store(size.plane * size.channels, "output" if direct else "tensor")
     if direct:
         result.nhwc = target
     else:
         result.planar = target
-    values = np.zeros((1, 2, 2, 2), np.uint8)
-    values[0, :, 0, 0] = numbers.first, numbers.second
+    scales = requantise.AdditionScales(
+        *(_quantization(graph, i) for i in (first, second, operator.outputs[0]))
+    )
+    plan = builder.generation.addition(size, scales, builder.options.as_recorded)
     assert isinstance(operator.options, (Addition, type(None)))
     activation = operator.options.activation if operator.options else Activation.NONE
     builder.jobs.append(
@@ -417,23 +410,16 @@ def _addition(builder: _Builder, operator: Operator) -> None:
             kind="addition",
             source=View(views[0].storage, 0, 2 * views[0].size),
             target=target,
-            input_size=ImageSize(long_side, short_side, 2),
-            output_size=ImageSize(long_side, short_side, 1),
-            # The bias correction subtracts the zero point times every weight; only the first operand's
-            # zero point is folded in so, which is why the second's share is added here.
-            kernels=Kernels(
-                values,
-                np.zeros(1, np.int64),
-                2,
-                0,
-                np.array([numbers.bias + numbers.second * places[0].zero_point]),
-            ),
+            input_size=plan.input_size,
+            output_size=plan.output_size,
+            kernels=plan.kernels,
+            native_depthwise=False,
             row_offset=0,
             column_offset=0,
-            tile_limits=image,
+            tile_limits=plan.tile_limits,
             strided=False,
             first_pixel=False,
-            scale=numbers.scale,
+            scale=plan.scale,
             input_zero_point=places[0].zero_point,
             output_zero_point=result.zero_point,
             relu=activation is not Activation.NONE,

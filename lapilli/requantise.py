@@ -7,24 +7,31 @@ on it to the bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lapilli.graph import Quantization
 
-SHIFT_BASE = 142
-"""V7: shift = 142 - exponent, because the 15 fraction bits of the multiplier count in it."""
-FRACTION_BITS = 15
 SHIFT_MAXIMUM = 127
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """``accumulator * (2**15 + fraction) / 2**shift``."""
+    """The two fields that a scale is coded in."""
 
     fraction: int
     shift: int
+
+
+@dataclass(frozen=True)
+class AdditionScales:
+    """Quantisation of an addition's operands and result."""
+
+    first: Quantization
+    second: Quantization
+    output: Quantization
 
 
 def convolution_scale(input_scale: float, weight_scale: float, output_scale: float) -> np.float32:
@@ -34,33 +41,16 @@ def convolution_scale(input_scale: float, weight_scale: float, output_scale: flo
         return np.float32(product / np.float32(output_scale))
 
 
-def _exponent(scale: np.float32) -> tuple[int, int]:
+def float_parts(scale: np.float32) -> tuple[int, int]:
+    """Biased exponent and 23-bit mantissa of a positive float32."""
     bits = int(np.float32(scale).view(np.uint32))
-    return bits >> 23, bits
-
-
-def fits(scale: np.float32) -> bool:
-    """Whether V7's multiplier and shift can express the scale."""
-    exponent, _ = _exponent(scale)
-    return bool(np.isfinite(scale)) and 0 <= SHIFT_BASE - exponent <= SHIFT_MAXIMUM
-
-
-def multiplier(scale: np.float32) -> Multiplier:
-    """V7's fields for a scale that ``fits``; the mantissa is cut to 15 bits."""
-    exponent, bits = _exponent(scale)
-    return Multiplier((bits >> 8) & 0x7FFF, SHIFT_BASE - exponent)
-
-
-def nearest_scale(scale: np.float32) -> np.float32:
-    """The closest scale whose mantissa loses nothing when it is cut to 15 bits."""
-    bits = int(np.float32(scale).view(np.uint32))
-    rounded = np.uint32((bits + 0x80) & 0xFFFFFF00).view(np.float32)
-    return np.float32(rounded) if fits(rounded) else scale
+    return bits >> 23, bits & 0x7FFFFF
 
 
 @dataclass(frozen=True)
 class AdditionNumbers:
-    """An addition as ``first * a + second * b + bias`` on the bytes ``a`` and ``b``."""
+    """An addition as ``first * (a - z) + second * (b - z) + bias``, times ``scale``; a and b are
+    the operands' bytes, z the first one's zero point."""
 
     first: int
     second: int
@@ -68,51 +58,60 @@ class AdditionNumbers:
     scale: np.float32
 
 
-def _round_half_away(value: float) -> int:
+UNUSABLE = AdditionNumbers(0, 0, 0, np.float32(np.inf))
+"""The scales leave float32; no generation has fields for that."""
+
+
+def round_half_away(value: float) -> int:
+    """The nearest integer, ties away from zero."""
     return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
 
 
-def addition(first: Quantization, second: Quantization, output: Quantization) -> AdditionNumbers:
-    """The one-byte weights, the bias in accumulator steps (with the first operand's zero point
-    folded in) and the scale of an addition."""
+def recorded_addition(scales: AdditionScales, step: np.float32) -> AdditionNumbers:
+    """The numbers of the recorded driver, whose larger weight is 255: one weight step is ``step``
+    times the first operand's scale."""
+    first, second = scales.first, scales.second
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        scale_first, scale_second = np.float32(first.scale), np.float32(second.scale)
-        ratio = np.float32(scale_second / scale_first)
-        step = np.float32(float(np.float32(max(float(ratio), 1.0))) / 255.0)
-        scale = convolution_scale(float(scale_first), float(step), output.scale)
-        if not (np.isfinite(ratio) and np.isfinite(step) and np.float32(step * scale_first) > 0):
-            return AdditionNumbers(0, 0, 0, np.float32(np.inf))
-        weight_first = _round_half_away(1.0 / float(step)) & 0xFF
-        weight_second = _round_half_away(float(ratio) / float(step)) & 0xFF
-        difference = float(
-            np.float32(np.float32(first.zero_point - second.zero_point) * scale_second)
+        ratio = np.float32(np.float32(second.scale) / np.float32(first.scale))
+        unit = np.float32(step * np.float32(first.scale))
+        if not (np.isfinite(ratio) and np.isfinite(step) and step > 0 and unit > 0):
+            return UNUSABLE
+        difference = np.float32(
+            np.float32(first.zero_point - second.zero_point) * np.float32(second.scale)
         )
-        offset = _round_half_away(difference / float(np.float32(step * scale_first)))
-        bias = offset - _round_half_away(float(ratio) / float(step)) * first.zero_point
-    return AdditionNumbers(weight_first, weight_second, bias, scale)
+        return AdditionNumbers(
+            round_half_away(1.0 / float(step)) & 0xFF,
+            round_half_away(float(ratio) / float(step)) & 0xFF,
+            round_half_away(float(difference) / float(unit)),
+            convolution_scale(first.scale, float(step), scales.output.scale),
+        )
 
 
 def closest_addition(
-    first: Quantization, second: Quantization, output: Quantization
+    scales: AdditionScales, codable: Callable[[np.float32], np.float32 | None]
 ) -> AdditionNumbers:
-    """An addition with the one-byte weights and scale that come closest to the real factors.
+    """The one-byte weights and scale that come closest to the real factors.
 
     The recorded driver sets the larger weight to 255, which rounds the other to a 510th; here both
-    are chosen so that their ratio, and the scale after its mantissa is cut, fit best.
+    are chosen so that their ratio and the scale fit best. ``codable`` gives the nearest scale that
+    the instruction can hold, or None.
     """
-    recorded = addition(first, second, output)
-    if not fits(recorded.scale):
-        return recorded
-    factors = np.array([first.scale, second.scale]) / output.scale
-    larger = int(np.argmax(factors))
-    weights = np.zeros((255, 2))
-    weights[:, larger] = np.arange(1, 256)
-    weights[:, 1 - larger] = np.round(weights[:, larger] * factors[1 - larger] / factors[larger])
-    exact = (factors[larger] / weights[:, larger]).astype(np.float32)
-    scales = np.array([nearest_scale(scale) for scale in exact])
-    errors = np.abs(weights * scales[:, None].astype(np.float64) - factors).max(axis=1)
-    errors[[not fits(scale) for scale in scales]] = np.inf
-    best = int(np.argmin(errors))
-    weight_first, weight_second = (int(w) for w in weights[best])
-    bias = -weight_second * second.zero_point
-    return AdditionNumbers(weight_first, weight_second, bias, scales[best])
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        factors = np.array([scales.first.scale, scales.second.scale]) / scales.output.scale
+        if not np.all(np.isfinite(factors)) or not np.all(factors > 0):
+            return UNUSABLE
+        larger = int(np.argmax(factors))
+        weights = np.zeros((255, 2))
+        weights[:, larger] = np.arange(1, 256)
+        weights[:, 1 - larger] = np.round(
+            weights[:, larger] * factors[1 - larger] / factors[larger]
+        )
+        found = [codable(np.float32(scale)) for scale in factors[larger] / weights[:, larger]]
+    used = np.array([np.nan if scale is None else float(scale) for scale in found])
+    errors = np.abs(weights * used[:, None] - factors).max(axis=1)
+    if np.all(np.isnan(errors)):
+        return UNUSABLE
+    best = int(np.nanargmin(errors))
+    first, second = (int(weight) for weight in weights[best])
+    bias = second * (scales.first.zero_point - scales.second.zero_point)
+    return AdditionNumbers(first, second, bias, np.float32(used[best]))

@@ -13,9 +13,11 @@ from typing import TypeAlias
 import numpy as np
 
 from lapilli import requantise
+from lapilli.generations import generation_of
 from lapilli.geometry import SIDE_MAXIMUM, addition_image, padding_before
 from lapilli.graph import Activation, Addition, Convolution, Graph, Operator, Tensor
 from lapilli.hw.chips import Chip
+from lapilli.jobs import ImageSize
 
 Rule: TypeAlias = Callable[[Graph, Operator, Chip], "str | None"]
 
@@ -48,10 +50,14 @@ def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return padded[1], padded[2], padded[3]
 
 
+def _images_in(operator: Operator) -> tuple[int, ...]:
+    """The inputs that are images: both operands of an addition, the first of all others."""
+    return operator.inputs[: 2 if operator.kind == "ADD" else 1]
+
+
 def _data_tensors(graph: Graph, operator: Operator) -> list[Tensor]:
-    """Inputs and outputs that are not constant."""
-    tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
-    return [tensor for tensor in tensors if tensor.data is None]
+    """Images that go in and come out; weights, biases and paddings have rules of their own."""
+    return [graph.tensors[i] for i in (*_images_in(operator), *operator.outputs)]
 
 
 def _convolution(operator: Operator) -> Convolution:
@@ -216,20 +222,21 @@ def activation_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None
 
 
 def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """The factor from accumulator to output is between 2^-112 and 2^15."""
+    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 up to 2^16)."""
+    quantizations = [
+        _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
+    ]
+    first, second, output = (q for q in quantizations if q is not None)
+    generation = generation_of(chip)
     if operator.kind == "ADD":
-        first, second, output = (
-            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
-        )
-        assert first is not None and second is not None and output is not None
-        scale = requantise.addition(first, second, output).scale
+        rows, columns, channels = _image(_tensor(graph, operator.inputs[0]).shape)
+        scales = requantise.AdditionScales(first, second, output)
+        size = ImageSize(columns, rows, channels)
+        found = [generation.addition(size, scales, recorded).scale for recorded in (True, False)]
     else:
-        image, weights, output = (
-            _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
-        )
-        assert image is not None and weights is not None and output is not None
-        scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
-    return None if requantise.fits(scale) else f"{float(scale):.4g}"
+        found = [requantise.convolution_scale(first.scale, second.scale, output.scale)]
+    unfit = [scale for scale in found if not generation.fits(scale)]
+    return f"{float(unfit[0]):.4g}" if unfit else None
 
 
 def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
@@ -241,8 +248,8 @@ def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def operands_computed(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Neither operand of an addition is constant."""
-    for index in operator.inputs[:2]:
+    """Images that go in are computed, not constant."""
+    for index in _images_in(operator):
         if _tensor(graph, index).data is not None:
             return f"{_tensor(graph, index).name} is constant"
     return None
@@ -290,6 +297,7 @@ def pad_shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None
 
 CONVOLUTION_RULES: tuple[Rule, ...] = (
     operands_present,
+    operands_computed,
     bytes_unsigned,
     image_of_four_dimensions,
     batch_of_one,
@@ -309,9 +317,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "DEPTHWISE_CONV_2D": CONVOLUTION_RULES,
     "ADD": (
         operands_present,
+        operands_computed,
         bytes_unsigned,
         batch_of_one,
-        operands_computed,
         no_broadcast,
         quantised_per_tensor,
         image_size,
@@ -321,6 +329,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "PAD": (
         operands_present,
+        operands_computed,
         bytes_unsigned,
         image_of_four_dimensions,
         batch_of_one,

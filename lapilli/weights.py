@@ -13,22 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.bitstream import pack
 from lapilli.hw import coefficients as layout
-from lapilli.jobs import Kernels, NnJob
+from lapilli.jobs import Coefficients, Kernels, NnJob
 
 Ints = NDArray[np.int64]
 HEAD_BITS = layout.ZERO_RUN_WIDTH_BITS + layout.KERNEL_COUNT_BITS
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """``data``: header and core streams, uint8. ``cached``: bytes the kernels take in the on-chip
-    memory. ``cores``: cores that get a stream. ``zero_run_bits``: width of a run length."""
-
-    data: NDArray[np.uint8]
-    cached: int
-    cores: int
-    zero_run_bits: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> C
     for stream, size in zip(streams, sizes, strict=True):
         data[at : at + stream.size] = stream
         at += size
-    return Coefficients(data, max(sizes) * cores, cores, bits)
+    return Coefficients(data, max(sizes) * cores, cores)
 
 
 def reads_blocks(kernels: Kernels, nn_cores: int) -> bool:
@@ -315,23 +305,4 @@ def _run_stream(sequence: _Sequence, zero_point: int, bits: int) -> NDArray[np.u
     values[item_at] = sequence.items[sequence.has_item]
     widths[item_at] = layout.ITEM_BITS
     head = int.from_bytes(_head(bits, sequence.kernels).tobytes(), "little")
-    return _pack(np.concatenate([[np.uint64(head)], values]), np.concatenate([[HEAD_BITS], widths]))
-
-
-def _pack(values: NDArray[np.uint64], widths: Ints) -> NDArray[np.uint8]:
-    """Bit fields of up to 32 bits one after another, least significant bit first, in whole
-    words."""
-    ends = np.cumsum(widths)
-    starts = ends - widths
-    word = starts >> 5
-    shifted = values << (starts & 31).astype(np.uint64)
-    size = int(-(-ends[-1] // 32))
-    # The fields of a word share no bits, so adding is or-ing, and sums stay below 2**32: exact.
-    low = np.bincount(
-        word, weights=(shifted & np.uint64(0xFFFFFFFF)).astype(np.float64), minlength=size + 1
-    )
-    high = np.bincount(
-        word + 1, weights=(shifted >> np.uint64(32)).astype(np.float64), minlength=size + 1
-    )
-    total = low[: size + 1].astype(np.uint64) + high[: size + 1].astype(np.uint64)
-    return total[:size].astype("<u4").view(np.uint8)
+    return pack(np.concatenate([[np.uint64(head)], values]), np.concatenate([[HEAD_BITS], widths]))

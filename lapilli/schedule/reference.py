@@ -1,9 +1,12 @@
-"""The reference schedule of V7: what the recorded driver chooses, to the bit.
+"""The reference schedule: what the recorded driver chooses, to the bit.
 
 Source: the hardware notes on tiling and on-chip memory, checked against 796 recorded jobs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 from lapilli.hw import coefficients as layout
 from lapilli.hw.chips import Chip
@@ -12,6 +15,8 @@ from lapilli.jobs import NnJob
 from lapilli.schedule import OnChipMemory, Tiling
 
 _LINE = layout.ACCUMULATOR_LINE_PIXELS + layout.INPUT_LINE_EXTRA_PIXELS
+TILE_ROWS_V8 = 4
+"""V8 never makes higher tiles."""
 _PARTIAL_PATTERNS = (
     (1024, (0x13, 0x00080000, 0)),
     (512, (0x3D, 0, 0x2AAAAAA0)),
@@ -27,37 +32,72 @@ def _align(value: int, to: int) -> int:
     return -(-value // to) * to
 
 
-def _interleave(tile_columns: int, kernel_columns: int) -> int:
+def _interleave_v7(tile_columns: int, span: int) -> int:
     """Narrow image lines that share one line of the input buffer."""
-    span = kernel_columns - 1 + tile_columns
     if span > _LINE // 2:
         return 1
     base = next((n for n, above in ((1, 32), (2, 16), (4, 8)) if tile_columns > above), 8)
     return min(base, 4 if span > _LINE // 4 else 2)
 
 
-def tiling(job: NnJob, chip: Chip) -> Tiling:
+def _interleave_v8(tile_columns: int, span: int) -> int:
+    if span > _LINE // 2 or tile_columns > 32:
+        return 1
+    return 2 if span > _LINE // 4 or tile_columns > 16 else 4
+
+
+def tiling_v7(job: NnJob, chip: Chip) -> Tiling:
     """Tile size and superblocks."""
-    columns, rows = (n * (2 if job.first_pixel else 1) for n in job.tile_limits)
-    kernels = job.kernels
-    tile_columns = min(columns, layout.ACCUMULATOR_LINE_PIXELS)
-    interleave = _interleave(tile_columns, kernels.columns)
-    lines = chip.input_buffer_depth * interleave - kernels.rows + 1
-    limits = [interleave * chip.accumulation_buffer_depth, rows]
+    columns, interleave = _tile_columns(job, _interleave_v7)
+    rows = _tile_rows(job, chip, interleave, ())
+    at_once = chip.accumulation_buffer_depth * interleave // rows
+    if job.kernels.rows == 1:
+        at_once = min(at_once, chip.accumulation_buffer_depth // 3)
+    return Tiling(columns, rows, _superblocks(job, chip, at_once))
+
+
+def tiling_v8(job: NnJob, chip: Chip) -> Tiling:
+    """Tile size and superblocks."""
+    columns, interleave = _tile_columns(job, _interleave_v8)
+    rows = _tile_rows(job, chip, interleave, (TILE_ROWS_V8,))
+    depth = chip.accumulation_buffer_depth
+    if job.kernels.rows == 1:
+        at_once = depth // -(-rows // interleave)
+    else:
+        stride = 2 if job.strided else 1
+        pixels = (rows * columns + stride - 1) // stride
+        lines = -(-pixels // layout.ACCUMULATOR_LINE_PIXELS)
+        at_once = depth // (lines * stride)
+    return Tiling(columns, rows, _superblocks(job, chip, min(at_once, depth * 6 // 9)))
+
+
+def _tile_columns(job: NnJob, interleaving: Callable[[int, int], int]) -> tuple[int, int]:
+    """Columns of a tile, and image lines in a buffer line."""
+    factor = 2 if job.first_pixel else 1
+    columns = min(job.tile_limits[0] * factor, layout.ACCUMULATOR_LINE_PIXELS)
+    return columns, interleaving(columns, job.kernels.columns - 1 + columns)
+
+
+def _tile_rows(job: NnJob, chip: Chip, interleave: int, more: tuple[int, ...]) -> int:
+    rows = job.tile_limits[1] * (2 if job.first_pixel else 1)
+    limits = [interleave * chip.accumulation_buffer_depth, rows, *more]
+    lines = chip.input_buffer_depth * interleave - job.kernels.rows + 1
     if lines >= 0:  # the driver counts unsigned: a negative number is no limit
         limits.append(lines)
     tile_rows = min(limits)
     if job.strided and tile_rows % 2:
         tile_rows -= 1
-    tile_rows = max(tile_rows, 1)
-    per_core = -(-kernels.output_channels // chip.nn_cores)
-    at_once = chip.accumulation_buffer_depth * interleave // tile_rows
-    if kernels.rows == 1:
-        at_once = min(at_once, chip.accumulation_buffer_depth // 3)
+    return max(tile_rows, 1)
+
+
+def _superblocks(job: NnJob, chip: Chip, at_once: int) -> int:
+    """Groups that the kernels of a core are done in, at most ``at_once`` kernels each."""
+    count = job.kernels.output_channels
+    per_core = -(-count // chip.nn_cores)
     at_once = max(min(at_once, per_core, layout.MAXIMUM_KERNELS_PER_CORE), 1)
-    groups = -(-kernels.output_channels // (chip.nn_cores * at_once))
-    kernels_per_group = -(-kernels.output_channels // (groups * chip.nn_cores))
-    return Tiling(tile_columns, tile_rows, -(-per_core // kernels_per_group))
+    groups = -(-count // (chip.nn_cores * at_once))
+    kernels_per_group = -(-count // (groups * chip.nn_cores))
+    return -(-per_core // kernels_per_group)
 
 
 def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> OnChipMemory:
@@ -92,3 +132,8 @@ def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> 
         if image >= layout.SRAM_KERNEL_START:
             image_start, image_end = end, min(end + image, sram)
     return OnChipMemory(mode, image_mode, *pattern, start, end, image_start, image_end)
+
+
+def no_caching(memory: OnChipMemory) -> OnChipMemory:
+    """The same ranges with both modes off, as V8 wants it."""
+    return replace(memory, kernel_caching_mode=Caching.NONE, image_caching_mode=Caching.NONE)
