@@ -1,9 +1,9 @@
 """The emulated NPU: a Device that reads bytes as the chip does, and counts what it did.
 
-Files in the order a submit passes them: ``machine`` (the Device), ``memory`` (addresses), ``front_end``
-(command packets), ``generations`` (what differs between chips), then ``nn`` (with ``coefficients`` and
-``convolve``) or ``tp`` (with ``tp_order``). ``counters`` holds what was counted, ``cache`` what later
-submits need not do again, ``checks`` the field rules both units share.
+Files in the order a submit passes them: ``machine`` (the Device), ``memory`` (addresses),
+``front_end`` (command packets), ``generations`` (what differs between chips), then ``nn`` (with
+``coefficients`` and ``convolve``) or ``tp`` (with ``tp_order``). ``counters`` holds what was
+counted, ``cache`` what later submits need not do again, ``checks`` the field rules both units have.
 
 It knows the hardware from ``lapilli.hw`` and nothing of the compiler: that the two agree means
 something only while neither looks at the other.

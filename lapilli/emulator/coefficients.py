@@ -73,7 +73,7 @@ class Streams:
 
     def digest(self) -> bytes:
         """Names the content."""
-        return hashlib.sha256(self.data).digest()
+        return hashlib.sha256(self.data.data).digest()
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Coefficients:
     def nbytes(self) -> int:
         """Bytes held."""
         arrays = (self.bias, self.plane_offset, *(self.listed or ()))
-        return sum(a.nbytes for a in arrays) + (0 if self.dense is None else self.dense.nbytes)
+        listed: int = sum(array.nbytes for array in arrays)
+        return listed + (0 if self.dense is None else self.dense.nbytes)
 
 
 def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
@@ -107,8 +108,8 @@ def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
     sizes = header.view("<u4").tolist()
     used = next((i for i, size in enumerate(sizes) if size == 0), len(sizes))
     if not 1 <= used <= chip.nn_cores or any(sizes[used:]):
-        raise Fault(f"coefficient header at {address:#x} holds the stream sizes {sizes}; expected 1 "
-                    f"to {chip.nn_cores} sizes and zeros behind them")
+        raise Fault(f"coefficient header at {address:#x} holds the stream sizes {sizes}; expected "
+                    f"1 to {chip.nn_cores} sizes and zeros behind them")
     ends = header_bytes + np.cumsum(sizes[:used], dtype=np.int64)
     for core, size in enumerate(sizes[:used]):
         if size % STREAM_ALIGNMENT:
@@ -120,7 +121,7 @@ def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
 
 
 def decode(streams: Streams, shape: KernelShape, chip: Chip) -> Coefficients:
-    """All kernels of a coefficient buffer; raises Fault naming core and bit where one is damaged."""
+    """All kernels of a coefficient buffer; raises Fault naming the core that is damaged."""
     cores = []
     for core, (start, end) in enumerate(streams.cores):
         try:
@@ -174,7 +175,7 @@ def _dense(core: _Core, shape: KernelShape) -> NDArray[np.float32]:
 
 def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip) -> _Core:
     bits = 8 * len(stream)
-    head = int(stream[:HEAD_BITS // 8].view(np.uint8) @ (1 << np.arange(0, HEAD_BITS, 8)))
+    head = int.from_bytes(stream[: HEAD_BITS // 8].tobytes(), "little")
     run_bits, kernels = head & ((1 << ZERO_RUN_WIDTH_BITS) - 1), head >> ZERO_RUN_WIDTH_BITS
     if run_bits > min(chip.zero_run_bits, WIDEST_RUN):
         raise Fault(f"zero runs are {run_bits} bits wide; the chip reads at most "
@@ -195,8 +196,6 @@ def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip) -> _Core:
         values, found = reader.read(order)
         items[first : first + count] = found
         weights[first : first + count] = order.by_kernel(values)
-    if kernels * shape.weights > SMALL_WEIGHTS and run_bits == 0:
-        return _Core(items, weights, None, kernels, reader.tokens)
     at = np.flatnonzero(weights.reshape(-1) != shape.zero_point)
     if len(at) * SPARSE_SHARE > weights.size > SMALL_WEIGHTS:
         return _Core(items, weights, None, kernels, reader.tokens)

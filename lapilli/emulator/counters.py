@@ -11,8 +11,8 @@ class InstructionCounters:
 
     Bytes count each byte of an image once however often the unit fetches it. MACs count what the
     unit multiplies: before first-pixel pooling drops anything, kernels beyond the last output
-    channel included; ``macs_nonzero`` leaves out weights equal to the zero point. ``tokens`` are the
-    weight tokens of all cores' streams, ``elements`` what a TP wrote.
+    channel included; ``macs_nonzero`` leaves out weights equal to the zero point. ``tokens`` are
+    the weight tokens of all cores' streams, ``elements`` what a TP wrote.
     """
 
     unit: str

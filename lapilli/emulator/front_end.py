@@ -71,8 +71,8 @@ def walk(commands: Words, nn_cores: int) -> Iterator[Start]:
             found = " ".join(f"{w:#010x}" for w in words[at : at + 2])
             raise Fault(f"command word {at}: {found} is no packet; a filler is two zero words")
         if opcode not in (Opcode.FILLER, Opcode.NOP, Opcode.WAIT):
-            raise Fault(f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream holds "
-                        "LOAD_STATE, NOP, WAIT, END and zero words")
+            raise Fault(f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream "
+                        "holds LOAD_STATE, NOP, WAIT, END and zero words")
         at += 2
 
 
@@ -104,7 +104,7 @@ def _write(at: int, address: int, value: int, nn_cores: int) -> Start | None:
             raise Fault(f"command word {at}: {register.name} = {value:#x}; allowed is {allowed}")
         return None
     if register not in LAYOUTS:
-        raise Fault(f"command word {at}: writes {register.name}, which belongs to the kernel driver")
+        raise Fault(f"command word {at}: writes {register.name}, which is the kernel driver's")
     fields = LAYOUTS[register].decode([value])
     for _, bits in LAYOUTS[register].stray_bits([value]):
         raise Fault(f"command word {at}: {register.name} = {value:#x}; bits {bits:#x} are unknown")

@@ -69,7 +69,8 @@ class AddressSpace:
         if not FIRST_ADDRESS <= address <= END_ADDRESS - pages:
             raise DeviceError(f"{pages} bytes at {address:#x} were asked for; allowed is "
                               f"{FIRST_ADDRESS:#x} to {END_ADDRESS - 1:#x}")
-        for buffer in self._buffers:
+        after = bisect_right(self._buffers, address, key=lambda b: b.address)
+        for buffer in self._buffers[max(after - 1, 0) : after + 1]:
             if address < buffer.end and buffer.address < address + pages:
                 raise DeviceError(f"{pages} bytes at {address:#x} overlap the buffer of "
                                   f"{buffer.size} bytes at {buffer.address:#x}")
@@ -77,13 +78,13 @@ class AddressSpace:
 
     def owns(self, buffer: object) -> bool:
         """Whether it is a live buffer of this space."""
-        return any(buffer is live for live in self._buffers)
+        return isinstance(buffer, EmulatedBuffer) and self.find(buffer.address) is buffer
 
     def free(self, buffer: EmulatedBuffer) -> None:
         """Forget a live buffer; DeviceError if it is none."""
         if not self.owns(buffer):
             raise DeviceError(f"the buffer at {buffer.address:#x} is not allocated (any more)")
-        self._buffers.remove(buffer)
+        del self._buffers[bisect_right(self._buffers, buffer.address, key=lambda b: b.address) - 1]
 
     def clear(self) -> None:
         """Forget all buffers."""

@@ -1,0 +1,66 @@
+"""How often the emulated NPU's recorded operators differ from LiteRT's kernels; prints a table.
+
+    python benchmarks/accuracy.py
+
+Needs the installed package, the shared test data (LAPILLI_TEST_DATA) and ai-edge-litert.
+Recordings whose driver is wrong are left out; tests/test_emulator_recordings.py names them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from oracle import (
+    input_contents,
+    load_recording,
+    outputs_of,
+    recorded_inputs,
+    recording_names,
+    run_litert,
+)
+from test_emulator_recordings import WRONG, operator_output
+
+from lapilli.emulator import EmulatedDevice
+from lapilli.hw.chips import find_by_name
+from lapilli.replay import replay
+
+
+def measure(chip_name: str = "a311d") -> dict[str, np.ndarray]:
+    """By operator: models, values, values unequal to XNNPACK, to BUILTIN_REF, and those two to
+    each other."""
+    chip = find_by_name(chip_name)
+    assert chip is not None
+    device = EmulatedDevice(chip)
+    table: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5, np.int64))
+    for name in recording_names("ops", "random", "nonsquare"):
+        if name in WRONG:
+            continue
+        recording, model = load_recording(name)
+        inputs = recorded_inputs(model)
+        contents = replay(recording, device, input_contents(recording, inputs))
+        interpreter = run_litert(model, inputs)
+        fast = outputs_of(interpreter)[0].reshape(-1)
+        reference = outputs_of(run_litert(model, inputs, reference=True))[0].reshape(-1)
+        found = operator_output(recording, contents, len(inputs), fast.size)
+        table[interpreter._get_ops_details()[0]["op_name"]] += [
+            1, fast.size, np.count_nonzero(found != fast), np.count_nonzero(found != reference),
+            np.count_nonzero(fast != reference)]
+    return table
+
+
+def main() -> None:
+    print("operator            models     values  XNNPACK  BUILTIN_REF  XNNPACK to BUILTIN_REF")
+    for operator, (models, values, fast, reference, between) in measure().items():
+        shares = (fast / values, reference / values, between / values)
+        print(f"{operator:<20}{models:>6}{values:>11}  {shares[0]:>7.3%}  {shares[1]:>11.3%}"
+              f"  {shares[2]:>22.3%}")
+
+
+if __name__ == "__main__":
+    main()

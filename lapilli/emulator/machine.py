@@ -1,0 +1,121 @@
+"""The emulated NPU as a Device: memory, front end and units put together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+
+from lapilli.device import DeviceBuffer
+from lapilli.emulator.counters import InstructionCounters
+from lapilli.emulator.front_end import Start, walk
+from lapilli.emulator.generations import generation_of
+from lapilli.emulator.memory import AddressSpace, EmulatedBuffer, ListedMemory
+from lapilli.emulator.nn import NNUnit
+from lapilli.emulator.tp import TPUnit
+from lapilli.errors import DeviceError, Fault
+from lapilli.hw.chips import Chip
+from lapilli.program import Words
+
+log = logging.getLogger(__name__)
+CACHE_BYTES = 512 << 20
+"""Bound on the decoded kernels a device keeps, and on the element orders of its TP."""
+
+
+class EmulatedDevice:
+    """An NPU of the given chip that exists in memory only.
+
+    A submit runs at once; ``wait`` reports its Fault, as often as it is asked. After every submit
+    ``last_counters`` holds one entry for each instruction that ended. Raises Unsupported for a chip
+    of a generation that isn't emulated.
+    """
+
+    def __init__(self, chip: Chip, name: str | None = None) -> None:
+        self._chip = chip
+        self._name = name or f"emulator:{chip.name}"
+        self._space = AddressSpace()
+        self._nn = NNUnit(chip, generation_of(chip), CACHE_BYTES)
+        self._tp = TPUnit(CACHE_BYTES)
+        self._last_fence = 0
+        self._faults: dict[int, Fault] = {}
+        self._closed = False
+        self.last_counters: tuple[InstructionCounters, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As given to ``open_device``."""
+        return self._name
+
+    @property
+    def chip(self) -> Chip:
+        """Which NPU it is."""
+        return self._chip
+
+    def alloc(self, size: int, address: int | None = None) -> EmulatedBuffer:
+        """A zero-filled buffer; the first fit from the top of the address space if no ``address``
+        is given. Raises DeviceError if it overlaps a live buffer or does not fit."""
+        self._demand_open()
+        return self._space.alloc(size, address)
+
+    def submit(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> int:
+        """Run a command stream that may touch ``buffers`` only; returns its fence."""
+        self._demand_open()
+        words = np.asarray(commands)
+        if words.ndim != 1 or words.dtype != np.uint32:
+            raise DeviceError(f"a command stream of {words.dtype} and shape {words.shape} was "
+                              "submitted; expected one dimension of uint32")
+        listed = [self._own(buffer) for buffer in buffers]
+        self._last_fence += 1
+        try:
+            self._run(words, ListedMemory(self._space, listed))
+        except Fault as fault:
+            log.debug("submit %d: %s", self._last_fence, fault)
+            self._faults[self._last_fence] = fault
+        return self._last_fence
+
+    def wait(self, fence: int, timeout: float = 5.0) -> None:
+        """Return, or raise the Fault that the submit of ``fence`` met."""
+        if not 0 < fence <= self._last_fence:
+            raise DeviceError(f"fence {fence} was waited for; the last submit has "
+                              f"{self._last_fence}")
+        if fence in self._faults:
+            raise self._faults[fence]
+
+    def close(self) -> None:
+        """Free everything; the device can't be used afterwards."""
+        self._space.clear()
+        self._closed = True
+
+    def __enter__(self) -> EmulatedDevice:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _demand_open(self) -> None:
+        if self._closed:
+            raise DeviceError(f"{self._name} is closed")
+
+    def _own(self, buffer: DeviceBuffer) -> EmulatedBuffer:
+        if not isinstance(buffer, EmulatedBuffer) or not self._space.owns(buffer):
+            raise DeviceError(f"the buffer at {buffer.address:#x} is not, or no longer, one of "
+                              f"{self._name}")
+        return buffer
+
+    def _run(self, commands: Words, memory: ListedMemory) -> None:
+        done: list[InstructionCounters] = []
+        self.last_counters = ()
+        for job, start in enumerate(walk(commands, self._chip.nn_cores)):
+            done.append(self._run_instruction(job, start, memory))
+            self.last_counters = tuple(done)
+
+    def _run_instruction(self, job: int, start: Start, memory: ListedMemory) -> InstructionCounters:
+        unit = self._nn if start.unit == "NN" else self._tp
+        try:
+            return unit.run(memory, start.address)
+        except Fault as fault:
+            raise Fault(f"job {job} (command word {start.word}), {start.unit} instruction at "
+                        f"{start.address:#x}: {fault}") from None

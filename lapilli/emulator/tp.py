@@ -1,0 +1,167 @@
+"""The TP unit: reads one instruction, checks it, and moves the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapilli.emulator.cache import BoundedCache
+from lapilli.emulator.checks import decode_fields, demand, demand_apart
+from lapilli.emulator.counters import InstructionCounters
+from lapilli.emulator.memory import ListedMemory
+from lapilli.emulator.tp_order import Loops, Window, read_order, write_order
+from lapilli.errors import Fault
+from lapilli.hw.tp import TP, WORDS
+
+FREE_FIELDS = frozenset({
+    "in_image_x_size", "in_image_y_size", "in_image_z_size", "in_image_stride", "in_image_slice",
+    "in_window_x_start", "in_window_y_start", "in_window_x_end", "in_window_y_end",
+    "in_tile_x_size", "in_tile_y_size", "in_tile_x_inc", "in_tile_y_inc", "in_image_base_address",
+    "out_loop_1_reset", "out_loop_2_reset", "out_loop_3_reset", "in_window_z_start_overfetch",
+    "in_window_z_end_overfetch", "no_flush", "out_image_base_address", "alu_reorder_bits_used",
+    *(f"out_loop_{k}_inc" for k in range(7)), *(f"out_loop_{k}_count" for k in range(6)),
+    "in_image_border_const", "in_zp", "out_zp",
+})
+"""What may differ from the default. ``alu_reorder_bits_used`` changes nothing that is known."""
+MAXIMUM_ELEMENTS = 1 << 26
+LARGEST_BYTE = 255
+
+
+@dataclass(frozen=True)
+class Move:
+    """An instruction made ready: which byte goes where, relative to the base addresses.
+
+    ``read`` and ``write`` are relative to the first byte read and written. ``border`` are the
+    elements that lie outside the image; ``table`` maps every byte to what is stored, None if the
+    same.
+    """
+
+    first_read: int
+    read: NDArray[np.intp]
+    first_write: int
+    write: NDArray[np.intp]
+    border: NDArray[np.intp]
+    border_byte: int
+    table: NDArray[np.uint8] | None
+    read_size: int
+    write_size: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.read.nbytes + self.write.nbytes + self.border.nbytes
+
+
+class TPUnit:
+    """Runs TP instructions; keeps the order of elements for the next time."""
+
+    def __init__(self, cache_bytes: int) -> None:
+        self._moves: BoundedCache[Move] = BoundedCache(cache_bytes)
+
+    def run(self, memory: ListedMemory, address: int) -> InstructionCounters:
+        """Do the instruction at ``address``; raises Fault naming the field that is impossible."""
+        words: list[int] = memory.bytes("TP instruction", address, 4 * WORDS).view("<u4").tolist()
+        source, target = (TP.fields[name].get(words) for name in
+                          ("in_image_base_address", "out_image_base_address"))
+        room = memory.buffer("output image (out_image_base_address)", target).size
+        move = self._moves.get((room, *_without_addresses(words)), lambda: _plan(words, room))
+        first_read, first_write = source + move.first_read, target + move.first_write
+        into = memory.bytes("output image (out_image_base_address and loops)", first_write,
+                            move.write_size)
+        if move.read_size:
+            data = memory.bytes("input image (in_image_base_address)", first_read, move.read_size)
+            demand_apart("output image", (first_write, first_write + move.write_size),
+                         "input image", (first_read, first_read + move.read_size))
+            values = data[move.read]
+        else:
+            values = np.zeros(len(move.write), np.uint8)
+        if move.table is not None:
+            values = move.table[values]
+        values[move.border] = move.border_byte
+        into[move.write] = values
+        return InstructionCounters(
+            unit="TP", address=address, instruction_bytes=4 * WORDS,
+            input_bytes=len(values) - len(move.border), output_bytes=len(values),
+            elements=len(values),
+        )
+
+
+def _without_addresses(words: Sequence[int]) -> tuple[int, ...]:
+    kept = list(words)
+    for field in TP.address_words().values():
+        for piece in field.pieces:
+            kept[piece.word] &= ~piece.mask
+    return tuple(kept)
+
+
+def _plan(words: Sequence[int], room: int) -> Move:
+    """Check an instruction and lay out its elements; ``room`` is the output buffer's size."""
+    fields = decode_fields(TP, words, FREE_FIELDS)
+    window = _window(fields)
+    total = window.elements
+    limit = min(MAXIMUM_ELEMENTS, room)
+    if total > limit:
+        raise Fault(f"window, tiles and planes make {total} elements; at most {limit} are written "
+                    f"to an output buffer of {room} bytes")
+    runs = window.runs()
+    read = read_order(window, runs)
+    write = write_order(window, runs, _loops(fields))
+    inside = read >= 0
+    border = np.flatnonzero(~inside)
+    first_read = int(read[inside].min()) if len(border) < total else 0
+    first_write = int(write.min())
+    read_size = int(read.max()) + 1 - first_read if len(border) < total else 0
+    read -= first_read
+    read[border] = 0
+    write -= first_write
+    return Move(
+        first_read, read, first_write, write, border,
+        border_byte=min(demand(TP, fields, "in_image_border_const", 0, LARGEST_BYTE)
+                        + fields["out_zp"], LARGEST_BYTE),
+        table=_table(fields["in_zp"], fields["out_zp"]),
+        read_size=read_size, write_size=int(write.max()) + 1,
+    )
+
+
+def _table(in_zero_point: int, out_zero_point: int) -> NDArray[np.uint8] | None:
+    if in_zero_point == out_zero_point:
+        return None
+    moved = np.arange(LARGEST_BYTE + 1) - in_zero_point + out_zero_point
+    return np.clip(moved, 0, LARGEST_BYTE).astype(np.uint8)
+
+
+def _window(fields: dict[str, int]) -> Window:
+    largest = (1 << 16) - 1
+    for name in ("in_image_x_size", "in_image_y_size", "in_image_z_size", "in_tile_x_size",
+                 "in_tile_y_size", "in_tile_x_inc", "in_tile_y_inc"):
+        demand(TP, fields, name, 1, largest)
+    for axis in "xy":
+        demand(TP, fields, f"in_window_{axis}_end", max(fields[f"in_window_{axis}_start"], 0),
+               largest, "as the window may not be empty")
+    return Window(
+        image=(fields["in_image_y_size"], fields["in_image_x_size"]),
+        planes=fields["in_image_z_size"],
+        stride=fields["in_image_stride"], slice=fields["in_image_slice"],
+        start=(fields["in_window_y_start"], fields["in_window_x_start"]),
+        end=(fields["in_window_y_end"], fields["in_window_x_end"]),
+        tile=(fields["in_tile_y_size"], fields["in_tile_x_size"]),
+        step=(fields["in_tile_y_inc"], fields["in_tile_x_inc"]),
+        planes_before=fields["in_window_z_start_overfetch"],
+        planes_behind=fields["in_window_z_end_overfetch"],
+    )
+
+
+def _loops(fields: dict[str, int]) -> Loops:
+    return Loops(
+        counts=tuple(fields[f"out_loop_{k}_count"] for k in range(6)),
+        increments=tuple(_signed(fields[f"out_loop_{k}_inc"]) for k in range(7)),
+        resets=tuple(bool(fields[f"out_loop_{k}_reset"]) for k in (1, 2, 3)),
+    )
+
+
+def _signed(value: int) -> int:
+    """Addresses wrap at 32 bits, so an increment above 2^31 steps back."""
+    return value - (1 << 32) if value >> 31 else value

@@ -1,0 +1,151 @@
+"""In what order a TP reads elements, and where it writes them, as arrays of offsets.
+
+The elements of a plane are read in runs: rows of a tile. ``Runs`` lists those of one plane, as all
+planes are read alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one plane in reading order: row, first column, length, tile."""
+
+    row: Integers
+    column: Integers
+    length: Integers
+    tile: Integers
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of an image that is read; pairs are (rows, columns), ``end`` is inclusive."""
+
+    image: tuple[int, int]
+    planes: int
+    stride: int
+    slice: int
+    start: tuple[int, int]
+    end: tuple[int, int]
+    tile: tuple[int, int]
+    step: tuple[int, int]
+    planes_before: int
+    planes_behind: int
+
+    def _tiles(self, axis: int) -> tuple[Integers, Integers]:
+        """First position and extent, clipped to the window, of the tiles along an axis."""
+        first = np.arange(self.start[axis], self.end[axis] + 1, self.step[axis])
+        return first, np.minimum(self.tile[axis], self.end[axis] + 1 - first)
+
+    @property
+    def all_planes(self) -> int:
+        """Planes including those that are over-fetched."""
+        return self.planes_before + self.planes + self.planes_behind
+
+    @property
+    def elements(self) -> int:
+        """How many elements are read."""
+        return (self.all_planes * int(self._tiles(0)[1].sum()) * int(self._tiles(1)[1].sum()))
+
+    def runs(self) -> Runs:
+        """The runs of one plane."""
+        (top, rows), (left, columns) = self._tiles(0), self._tiles(1)
+        tile = np.repeat(np.arange(len(top) * len(left)), np.repeat(rows, len(left)))
+        rows_of_tile = np.repeat(rows, len(left))
+        row_in_tile = np.arange(len(tile)) - np.repeat(_before(rows_of_tile), rows_of_tile)
+        across = tile % len(left)
+        return Runs(top[tile // len(left)] + row_in_tile, left[across], columns[across], tile)
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The nested counters of the write address; loop 6 has no count, a count of 0 never wraps."""
+
+    counts: tuple[int, ...]
+    increments: tuple[int, ...]
+    resets: tuple[bool, ...]
+
+
+def _before(sizes: Integers) -> Integers:
+    """Sum of the sizes in front of each."""
+    return np.cumsum(sizes) - sizes
+
+
+def read_order(window: Window, runs: Runs) -> Integers:
+    """Offset from the image's first byte of every element in reading order; -1 outside."""
+    run = np.repeat(np.arange(len(runs.length)), runs.length)
+    x = runs.column[run] + np.arange(len(run)) - _before(runs.length)[run]
+    y = runs.row[run]
+    inside = (x >= 0) & (x < window.image[1]) & (y >= 0) & (y < window.image[0])
+    plane = np.where(inside, y * window.stride + x, -1)
+    z = np.arange(window.all_planes) - window.planes_before
+    offsets = np.where(inside, plane + (z * window.slice)[:, None], -1)
+    offsets[(z < 0) | (z >= window.planes)] = -1
+    return offsets.reshape(-1)
+
+
+def write_order(window: Window, runs: Runs, loops: Loops) -> Integers:
+    """Offset from the output's base address of every element in reading order.
+
+    A reset at the end of a group (run, tile, plane) rounds the position up to where the loop it
+    resets would have wrapped by counting, which changes nothing if it just did. So position inside
+    a group is all that matters to the loops inside, and each group above counts whole wraps.
+    """
+    total = window.elements
+    run = np.repeat(np.arange(len(runs.length)), runs.length)
+    position = np.arange(len(run)) - _before(runs.length)[run]
+    size = runs.length
+    offset = np.zeros(len(run), np.int64)
+    loop = 0
+    groups = (runs.tile, np.zeros(int(runs.tile[-1]) + 1, np.int64))
+    member = run
+    for level, reset in enumerate(loops.resets[:2], start=1):
+        if reset:
+            taken, position, size = _wrap(position, size, loops, loop, level, total)
+            offset += taken
+            loop = level + 1
+        parent = groups[level - 1]
+        first = _before(size)
+        starts = np.flatnonzero(np.diff(parent, prepend=-1))
+        position = position + (first - first[starts][parent])[member]
+        size = np.add.reduceat(size, starts)
+        member = parent[member]
+    if loops.resets[2]:
+        taken, position, size = _wrap(position, size, loops, loop, 3, total)
+        offset += taken
+        loop = 4
+    everything = np.arange(window.all_planes)[:, None] * int(size[0]) + position
+    taken, rest = _digits(everything, loops, loop, 5)
+    return (offset + taken + rest * loops.increments[6]).reshape(-1)
+
+
+def _wrap(position: Integers, size: Integers, loops: Loops, first: int, last: int,
+          total: int) -> tuple[Integers, Integers, Integers]:
+    """Offset that loops ``first`` to ``last`` add; position and group sizes in wraps of them."""
+    period = 1
+    for count in loops.counts[first : last + 1]:
+        period = min(period * count, total + 1) if count else total + 1
+        if not count:
+            break
+    taken, _ = _digits(position % period, loops, first, last)
+    return taken, position // period, -(-size // period)
+
+
+def _digits(position: Integers, loops: Loops, first: int, last: int) -> tuple[Integers, Integers]:
+    """Offset that loops ``first`` to ``last`` add at ``position``, and what carries out of them."""
+    offset = np.zeros_like(position)
+    for loop in range(first, last + 1):
+        count = loops.counts[loop]
+        if count == 0:
+            return offset + position * loops.increments[loop], np.zeros_like(position)
+        if count > 1:
+            offset += position % count * loops.increments[loop]
+            position = position // count
+    return offset, position

@@ -1,0 +1,257 @@
+"""The V7 coefficient decoder against a scalar writer made from the description of the streams."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lapilli.emulator.coefficients import (
+    Coefficients,
+    KernelShape,
+    Streams,
+    decode,
+    find_streams,
+    patch_order,
+)
+from lapilli.emulator.memory import AddressSpace, ListedMemory
+from lapilli.errors import Fault
+from lapilli.hw.chips import find_by_name
+
+found_chip = find_by_name("a311d")
+assert found_chip is not None
+CHIP = found_chip
+
+
+class BitWriter:
+    """Puts values least significant bit first, with runs of zero points as tokens."""
+
+    def __init__(self, run_bits: int, zero_point: int) -> None:
+        self.bits: list[int] = []
+        self.run_bits = run_bits
+        self.zero_point = zero_point
+        self.run = 0
+
+    def put(self, value: int, width: int) -> None:
+        self.bits += [value >> i & 1 for i in range(width)]
+
+    def weight(self, value: int) -> None:
+        if self.run_bits == 0:
+            self.put(value, 8)
+        elif value == self.zero_point and self.run < (1 << self.run_bits) - 1:
+            self.run += 1
+        else:
+            self.put(self.run, self.run_bits)
+            self.put(value, 8)
+            self.run = 0
+
+    def flush(self) -> None:
+        if self.run:
+            self.put(self.run - 1, self.run_bits)
+            self.put(self.zero_point, 8)
+            self.run = 0
+
+    def item(self, value: int) -> None:
+        self.flush()
+        self.put(value & 0xFFFFFFFF, 32)
+
+    def bytes(self) -> bytes:
+        self.flush()
+        bits = self.bits + [0] * (-len(self.bits) % 512)
+        return np.packbits(bits, bitorder="little").tobytes()
+
+
+@dataclass(frozen=True)
+class Case:
+    """Weights [kernel][channel][row][column], a bias and a plane for each kernel."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+    plane: np.ndarray
+    cores: int
+    kernels_per_core: int
+    run_bits: int
+    zero_point: int
+
+    @property
+    def shape(self) -> KernelShape:
+        _, channels, rows, columns = self.weights.shape
+        return KernelShape(channels, rows, columns, self.kernels_per_core, self.zero_point)
+
+
+def places(rows: int, columns: int) -> list[tuple[int, int]]:
+    """Row pairs; the first three columns of both rows, then the others."""
+    order = []
+    for top in range(0, rows, 2):
+        pair = [r for r in (top, top + 1) if r < rows]
+        order += [(r, q) for r in pair for q in range(min(columns, 3))]
+        order += [(r, q) for r in pair for q in range(3, columns)]
+    return order
+
+
+def write_superblock(case: Case, writer: BitWriter, kernels: list[int]) -> None:
+    _, channels, rows, columns = case.weights.shape
+    if rows == columns == 1:
+        steps = [[(z, 0, 0) for z in range(first, min(first + 6, channels))]
+                 for first in range(0, channels, 6)]
+    else:
+        steps = [[(z, r, q) for r, q in places(rows, columns)] for z in range(channels)]
+    for number, step in enumerate(steps):
+        for k in kernels:
+            for i, (z, r, q) in enumerate(step):
+                writer.weight(int(case.weights[k, z, r, q]))
+                if number == 0 and i == 0:
+                    writer.item(int(case.bias[k]))
+            if number == len(steps) - 1:
+                writer.item(int(case.plane[k]))
+
+
+def write(case: Case) -> bytes:
+    """A coefficient buffer; kernels go to the cores in order, as many to each."""
+    count = len(case.weights) // case.cores
+    streams = []
+    for core in range(case.cores):
+        writer = BitWriter(case.run_bits, case.zero_point)
+        writer.put(case.run_bits, 8)
+        writer.put(count, 16)
+        own = list(range(core * count, (core + 1) * count))
+        for first in range(0, count, case.kernels_per_core):
+            write_superblock(case, writer, own[first : first + case.kernels_per_core])
+        streams.append(writer.bytes())
+    header = struct.pack(f"<{case.cores}I", *(len(s) for s in streams)).ljust(64, b"\0")
+    return header + b"".join(streams)
+
+
+def read(data: bytes, shape: KernelShape) -> Coefficients:
+    """Decode a buffer that lies somewhere in memory."""
+    space = AddressSpace()
+    buffer = space.alloc(len(data), None)
+    buffer.data[:] = np.frombuffer(data, np.uint8)
+    streams = find_streams(ListedMemory(space, [buffer]), buffer.address, CHIP)
+    return decode(streams, shape, CHIP)
+
+
+def dense(coefficients: Coefficients) -> np.ndarray:
+    if coefficients.dense is not None:
+        return coefficients.dense
+    assert coefficients.listed is not None
+    kernel, weight, value = coefficients.listed
+    full = np.zeros((len(coefficients.bias), coefficients.shape.weights))
+    full[kernel, weight] = value
+    return full
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    cores = draw(st.integers(1, 8))
+    count = draw(st.integers(1, 7))
+    side = st.integers(1, 7)
+    rows, columns = draw(st.one_of(st.just((1, 1)), st.tuples(side, side)))
+    channels = draw(st.integers(1, 14))
+    zero_point = draw(st.integers(0, 255))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    total = cores * count
+    weights = rng.integers(0, 256, (total, channels, rows, columns))
+    weights[rng.random(weights.shape) < draw(st.sampled_from((0.0, 0.3, 0.9, 1.0)))] = zero_point
+    return Case(
+        weights, rng.integers(-(1 << 31), 1 << 31, total),
+        rng.permutation(total) * draw(st.integers(1, 5000)),
+        cores, draw(st.integers(1, 8)), draw(st.integers(0, 5)), zero_point,
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(cases())
+def test_what_the_writer_wrote_is_read(case: Case) -> None:
+    found = read(write(case), case.shape)
+    order = np.argsort(case.plane)
+    assert np.array_equal(found.bias, case.bias[order])
+    assert np.array_equal(found.plane_offset, case.plane[order])
+    expected = case.weights.reshape(len(order), -1)[order] - case.zero_point
+    assert np.array_equal(dense(found), expected)
+    assert found.nonzero == np.count_nonzero(expected)
+    if case.run_bits == 0:
+        assert found.tokens == case.weights.size
+
+
+def test_mostly_zero_kernels_are_kept_as_a_list() -> None:
+    weights = np.full((64, 64, 3, 3), 7)
+    weights[np.arange(64), np.arange(64)] = np.arange(9).reshape(3, 3) + 100
+    case = Case(weights, np.arange(64), np.arange(64) * 10, 8, 4, 5, 7)
+    found = read(write(case), case.shape)
+    assert found.dense is None
+    assert found.nonzero == 64 * 9
+    assert found.tokens < weights.size / 10
+
+
+def test_five_by_five_kernels_come_in_split_row_pairs() -> None:
+    first_pair = [0, 1, 2, 5, 6, 7, 3, 4, 8, 9]
+    assert patch_order(5, 5) == [*first_pair, *(10 + i for i in first_pair), *range(20, 25)]
+
+
+def test_an_addition_is_one_kernel_of_two_planes() -> None:
+    stream = bytes([0, 1, 0, 200, *struct.pack("<i", -5), 0, 0, 0, 100, 0, 0, 0]).ljust(64, b"\0")
+    data = struct.pack("<I", 64).ljust(64, b"\0") + stream
+    found = read(data, KernelShape(2, 2, 2, 1, 0))
+    assert dense(found).tolist() == [[200, 0, 0, 0, 100, 0, 0, 0]]
+    assert found.bias.tolist() == [-5]
+    assert found.plane_offset.tolist() == [0]
+
+
+SMALL = Case(np.arange(8 * 27).reshape(8, 3, 3, 3) % 5, np.arange(8), np.arange(8) * 4, 2, 3, 3, 0)
+
+
+@pytest.mark.parametrize(("change", "text"), [
+    ((0, 0), "holds the stream sizes"),
+    ((0, 65), "allowed are multiples of 64"),
+    ((1, 4), "leave the buffer|allowed are multiples"),
+    ((64, 6), "zero runs are 6 bits wide; the chip reads at most 5"),
+    ((65, 0), "holds no kernel"),
+    ((66, 200), "can't be in"),
+    ((65, 5), "core 0: "),
+])
+def test_damaged_streams_are_faults(change: tuple[int, int], text: str) -> None:
+    data = bytearray(write(SMALL))
+    data[change[0]] = change[1]
+    with pytest.raises(Fault, match=text):
+        read(bytes(data), SMALL.shape)
+
+
+def test_a_run_that_goes_on_behind_an_item_is_a_fault() -> None:
+    writer = BitWriter(2, 9)
+    writer.put(2, 8)
+    writer.put(1, 16)
+    writer.put(1, 2)  # one zero point, then a value: but the bias comes behind the first weight
+    writer.put(5, 8)
+    data = struct.pack("<I", 64).ljust(64, b"\0") + writer.bytes()
+    with pytest.raises(Fault, match="the zero run of 1 before bit 34 goes on behind"):
+        read(data, KernelShape(1, 1, 2, 1, 9))
+
+
+def test_impossible_kernel_sizes_do_not_take_memory() -> None:
+    shape = KernelShape((1 << 20) - 1, 11, 11, 127, 0)
+    with pytest.raises(Fault, match="weights can't be in"):
+        read(write(SMALL), shape)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.integers(0, 1 << 32))
+def test_random_damage_is_read_or_a_fault(case: Case, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = np.frombuffer(write(case), np.uint8).copy()
+    data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+    try:
+        found = read(data[: rng.integers(1, len(data) + 1)].tobytes(), case.shape)
+    except Fault:
+        return
+    assert len(found.bias) == len(found.plane_offset)
+
+
+def test_digest_names_the_content() -> None:
+    one = Streams(np.arange(9, dtype=np.uint8), ((0, 9),))
+    other = Streams(np.arange(9, dtype=np.uint8) + 1, ((0, 9),))
+    assert one.digest() == Streams(one.data.copy(), ((0, 9),)).digest() != other.digest()
