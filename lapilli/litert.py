@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from lapilli.errors import DeviceError
@@ -45,3 +51,24 @@ def runtime_version() -> str:
         # A nightly build, or a copy that was not installed by pip.
         module = importlib.import_module(package)
         return f"{distribution} {getattr(module, '__version__', 'of unknown version')}"
+
+
+@contextlib.contextmanager
+def native_messages() -> Iterator[None]:
+    """What the runtime's native code writes to the process's standard error goes to the debug log:
+    its banner has no switch. For command lines; other threads' messages are caught too."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as caught:
+            os.dup2(caught.fileno(), 2)
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(saved, 2)
+                caught.seek(0)
+                for line in caught.read().decode("utf-8", "replace").splitlines():
+                    logging.getLogger(__name__).debug("%s", line)
+    finally:
+        os.close(saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,6 +14,9 @@ from lapilli.cli.jobs import job_rows
 from lapilli.errors import ModelError
 from lapilli.inference import Inference, Values
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 Images = NDArray[np.uint8]
 SHADES = " ░▒▓█"
 DRAWN = 4
@@ -22,8 +25,7 @@ PREFERRED = (3, 8, 5, 7, 2, 0)
 
 
 @click.command()
-@click.option("--device", default="emulator:a311d", show_default=True,
-              help="Where the model runs.")
+@click.option("--device", default="emulator:a311d", show_default=True, help="Where the model runs.")
 @click.option("--images", "count", type=click.IntRange(1), help="Use the first N images only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(device: str, count: int | None, as_json: bool) -> None:
@@ -71,8 +73,9 @@ def _classify(inference: Inference, images: Images) -> NDArray[np.int64]:
 
 
 def _classify_on_cpu(model: bytes, images: Images) -> NDArray[np.int64]:
-    interpreter = litert.interpreter_class()(model_content=model)
-    interpreter.allocate_tensors()
+    with litert.native_messages():
+        interpreter = litert.interpreter_class()(model_content=model)
+        interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
     answers = []
@@ -87,9 +90,7 @@ def _best(scores: Values) -> int:
     return int(np.argmax(scores))
 
 
-def _print(
-    report: dict[str, Any], images: Images, labels: Images, read: NDArray[np.int64]
-) -> None:
+def _print(report: dict[str, Any], images: Images, labels: Images, read: NDArray[np.int64]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -98,7 +99,9 @@ def _print(
     if not chosen:
         raise ModelError("the sample images hold no digit to draw")
     console.print(f"Handwritten digits, read by an NPU: {report['device']}\n")
-    console.print(_drawing([images[i, :, :, 0] for i in chosen]), markup=False)
+    pictures = [images[i, :, :, 0] for i in chosen]
+    coloured = console.color_system is not None
+    console.print(_half_blocks(pictures) if coloured else _shades(pictures))
     answers = "".join(f"{f'the NPU read {read[i]}':<{DRAWING_WIDTH}}" for i in chosen)
     truths = "".join(f"{f'it is a {labels[i]}':<{DRAWING_WIDTH}}" for i in chosen)
     console.print(answers.rstrip(), style="bold")
@@ -106,20 +109,31 @@ def _print(
     count = report["images"]
     for name, key in (("NPU", "npu_accuracy"), ("CPU", "cpu_accuracy")):
         right = round(report[key] * count)
-        console.print(f"Right on the {name}   {right} of {count} held-back images "
-                      f"({100 * report[key]:.1f} %)")
+        console.print(
+            f"Right on the {name}   {right} of {count} held-back images ({100 * report[key]:.1f} %)"
+        )
     console.print(f"Same answer        {report['same_answer']} of {count}")
-    console.print(f"Operators          {report['npu_operators']} of {report['operators']} on the "
-                  "NPU, the rest on the CPU\n")
-    table = Table(title="What the NPU did for one image", title_justify="left", box=None,
-                  pad_edge=False)
-    for name, justify in (("job", "right"), ("unit", "left"), ("what", "left"),
-                          ("tensor made", "left"), ("shape", "left"), ("weights", "right")):
+    console.print(
+        f"Operators          {report['npu_operators']} of {report['operators']} on the "
+        "NPU, the rest on the CPU\n"
+    )
+    table = Table(
+        title="What the NPU did for one image", title_justify="left", box=None, pad_edge=False
+    )
+    for name, justify in (
+        ("job", "right"),
+        ("unit", "left"),
+        ("what", "left"),
+        ("tensor made", "left"),
+        ("shape", "left"),
+        ("weights", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for row in report["jobs"]:
         weights = f"{row['coefficient_bytes']:,} B" if row["coefficient_bytes"] else ""
-        table.add_row(str(row["job"]), row["unit"], row["kind"], row["tensor"], row["shape"],
-                      weights)
+        table.add_row(
+            str(row["job"]), row["unit"], row["kind"], row["tensor"], row["shape"], weights
+        )
     console.print(table)
 
 
@@ -136,14 +150,39 @@ def _choose(labels: Images) -> list[int]:
     return found[:DRAWN]
 
 
-def _drawing(images: list[Images]) -> str:
-    """Images side by side, two rows of pixels to a line of text."""
+def _half_blocks(images: list[Images]) -> Text:
+    """Images side by side, two rows of pixels to a line: the upper one is the character's colour,
+    the lower one its background."""
+    from rich.text import Text
+
+    text = Text()
+    for row in range(0, images[0].shape[0], 2):
+        for image in images:
+            for upper, lower in zip(*_stretched(image)[row : row + 2].tolist(), strict=True):
+                grey = f"rgb({upper},{upper},{upper}) on rgb({lower},{lower},{lower})"
+                text.append("▀", style=grey)
+            text.append(" " * (DRAWING_WIDTH - image.shape[1]))
+        text.append("\n")
+    return text
+
+
+def _shades(images: list[Images]) -> Text:
+    """The same without colours."""
+    from rich.text import Text
+
     lines = []
     for row in range(0, images[0].shape[0], 2):
         line = ""
         for image in images:
-            pixels = image[row : row + 2].astype(float).mean(axis=0)
+            pixels = _stretched(image)[row : row + 2].mean(axis=0)
             shades = (pixels * (len(SHADES) - 1) / 255).round().astype(int)
             line += "".join(SHADES[s] for s in shades).ljust(DRAWING_WIDTH)
         lines.append(line.rstrip())
-    return "\n".join(lines)
+    return Text("\n".join(lines) + "\n")
+
+
+def _stretched(image: Images) -> NDArray[np.int64]:
+    """Grey values spread over 0 to 255, the middle ones steepened, for a sharper picture."""
+    values = image.astype(float) / max(int(image.max()), 1)
+    steep = 1 / (1 + np.exp(-10 * (values - 0.45)))
+    return np.asarray((steep * 255).round(), np.int64)
