@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: demo test lint long bench docs clean
+.PHONY: demo test lint long bench digests docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
@@ -31,9 +31,15 @@ lint: $(VENV)/.dev
 long: $(VENV)/.dev  ## every generated case instead of the sample
 	$(BIN)/python -m pytest -n $(JOBS) -q -m "long or not long" --long
 
+grid: $(VENV)/.dev  ## some 6,500 generated models on the emulator against LiteRT, with a summary
+	$(BIN)/python tools/grid.py
+
 bench: $(VENV)/.dev  ## compile and emulation times beside the figures aimed at
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/accuracy.py
+
+digests: $(VENV)/.dev  ## accept the program digests as they are now
+	$(BIN)/python tests/digests.py
 
 docs: $(VENV)/.dev  ## regenerate the generated documents
 	$(BIN)/python tools/make_operator_table.py

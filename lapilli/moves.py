@@ -106,12 +106,16 @@ def from_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
     return (TpInstruction(0, 0, fields),)
 
 
+def _largest_divisor(value: int) -> int:
+    """The largest divisor that fits a field."""
+    return next(d for d in range(min(value, FIELD_MAXIMUM), 0, -1) if value % d == 0)
+
+
 def copy(size: int) -> tuple[TpInstruction, ...]:
     """``size`` bytes to another place."""
-    columns = next(width for width in range(min(size, FIELD_MAXIMUM), 0, -1) if size % width == 0)
-    rows, planes = size // columns, 1
-    if not fits(rows):
-        columns, rows, planes = 1 << 8, 1 << 8, -(-size // (1 << 16))
+    columns = _largest_divisor(size)
+    rows = _largest_divisor(size // columns)
+    planes = size // columns // rows
     fields = {
         **_image(columns, rows, planes, columns, columns * rows),
         **_window(0, 0, columns - 1, rows - 1),

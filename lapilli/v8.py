@@ -17,6 +17,10 @@ from lapilli.schedule.reference import tiling_v8 as tiling
 __all__ = ["LAYOUT", "addition", "encode", "fits", "memory", "multiplier", "strategy", "tiling"]
 
 SHIFT_BASE = 127
+ADDITION_PLANES = 8
+"""Most planes that an addition's operands are seen as: enough to give every core a kernel."""
+RECORDED_ADDITION_CHANNELS = 1024
+"""Beyond these the recorded driver's matrix of weights outgrows all reason."""
 POOLED_POINTWISE_ROWS = 3
 """Pointwise stride 2 without padding is pooled from so many rows on, as in the recordings."""
 
@@ -67,23 +71,35 @@ def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> Addi
         numbers = requantise.recorded_addition(scales, step)
     else:
         numbers = requantise.closest_addition(scales, _codable)
-    channels = size.channels
-    values = np.zeros((channels, 2 * channels, 1, 1), np.uint8)
-    each = np.arange(channels)
+    planes, rows, columns = _addition_view(size, as_recorded)
+    values = np.zeros((planes, 2 * planes, 1, 1), np.uint8)
+    each = np.arange(planes)
     values[each, each] = numbers.first
-    values[each, channels + each] = numbers.second
-    bias = np.full(channels, numbers.bias, np.int64)
-    kernels = Kernels(values, np.zeros(channels, np.int64), 2 * channels, 0, bias)
-    columns, rows = max(size.columns, size.rows), min(size.columns, size.rows)
+    values[each, planes + each] = numbers.second
+    bias = np.full(planes, numbers.bias, np.int64)
+    kernels = Kernels(values, np.zeros(planes, np.int64), 2 * planes, 0, bias)
     image = addition_image(size.rows, size.columns, size.channels)
     assert image is not None, "support checks the size"
     return AdditionPlan(
-        ImageSize(columns, rows, 2 * channels),
-        ImageSize(columns, rows, channels),
+        ImageSize(columns, rows, 2 * planes),
+        ImageSize(columns, rows, planes),
         kernels,
         numbers.scale,
-        image,
+        image if as_recorded else (columns, rows),
     )
+
+
+def _addition_view(size: ImageSize, as_recorded: bool) -> tuple[int, int, int]:
+    """Planes, rows and columns that the operands are seen as. The recorded driver takes the
+    tensor's own; as a kernel spans all planes of both operands, few planes are far less work."""
+    if as_recorded and size.channels <= RECORDED_ADDITION_CHANNELS:
+        return size.channels, min(size.columns, size.rows), max(size.columns, size.rows)
+    total = size.plane * size.channels
+    for planes in range(ADDITION_PLANES, 0, -1):
+        image = addition_image(1, total // planes, 1) if total % planes == 0 else None
+        if image is not None:
+            return planes, min(image), max(image)
+    raise AssertionError("support checks the size")
 
 
 def memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> OnChipMemory:

@@ -1,0 +1,231 @@
+"""Recordings taken apart into jobs, and what differs between those and a compiled part.
+
+Addresses are compared as (buffer, offset): the recorded buffer that an address lies in must always
+be met by the same buffer of the part, and the other way round. Coefficients are compared over the
+header and as many bytes of core streams as its sizes say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shared_data import shared_data
+
+from lapilli import recording
+from lapilli.compiler import compile_model
+from lapilli.hw import commands as packets
+from lapilli.hw import nn, tp
+from lapilli.hw.bits import Layout
+from lapilli.hw.commands import Register
+from lapilli.program import Part, Program
+from lapilli.recording import Recording
+
+FOLDERS = ("ops", "random", "nonsquare", "models")
+CORE_COUNT = 8
+HEADER_BYTES = 64
+COEFFICIENTS = "coefficients"
+"""Stands for a job's coefficient buffer among the names of fields."""
+STARTS = {
+    packets.LOAD_STATE.encode(address=Register.PS_NN_INST_ADDR, count=1)[0]: "NN",
+    packets.LOAD_STATE.encode(address=Register.PS_TP_INST_ADDR, count=1)[0]: "TP",
+}
+
+Differences = dict[str, tuple[Any, Any]]
+"""Field name -> (recorded, ours)."""
+
+
+@dataclass(frozen=True)
+class RecordedJob:
+    """One instruction: ``unit`` NN or TP, its words, and the coefficients of an NN instruction."""
+
+    unit: str
+    words: tuple[int, ...]
+    coefficients: bytes = field(default=b"", repr=False)
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The instruction's fields, as V7 and TP have them."""
+        return layout_of(self.unit).decode(self.words)
+
+
+def layout_of(unit: str) -> Layout:
+    """V7's instruction layout."""
+    return nn.NN_V7 if unit == "NN" else tp.TP
+
+
+def recording_names(chip: str = "a311d") -> list[str]:
+    """``ops/mb01``, ``models/x.part0`` ... of every recording, in order; none without test data.
+
+    Called while tests are collected, where nothing can be skipped.
+    """
+    try:
+        folder = shared_data() / "recordings" / chip
+    except (pytest.skip.Exception, pytest.fail.Exception):
+        return []
+    return [
+        f"{kind}/{path.stem}" for kind in FOLDERS for path in sorted((folder / kind).glob("*.npz"))
+    ]
+
+
+@cache
+def load(name: str, chip: str = "a311d") -> Recording:
+    """The recording called ``name``."""
+    return recording.load(shared_data() / "recordings" / chip / f"{name}.npz")
+
+
+def model_of(name: str) -> tuple[Path, int]:
+    """The model that a recording was made of, and which of its parts it is."""
+    stem, _, part = name.partition(".part")
+    folder = shared_data() / "models"
+    stem = stem.removeprefix("models/")
+    return folder / f"{stem}.tflite", int(part or 0)
+
+
+@cache
+def program(path: Path) -> Program:
+    """The model compiled with the reference schedule."""
+    return compile_model(path, "a311d", "reference")
+
+
+def compiled_part(name: str) -> Part:
+    """Our part for a recording."""
+    path, part = model_of(name)
+    return program(path).parts[part]
+
+
+def find(extents: Sequence[tuple[int, int]], address: int) -> tuple[int, int]:
+    """(number, offset) of the one (address, size) that ``address`` lies in."""
+    found = [(i, address - start) for i, (start, size) in enumerate(extents)]
+    found = [(i, offset) for i, offset in found if 0 <= offset < extents[i][1]]
+    assert len(found) == 1, f"{address:#x} lies in {len(found)} buffers"
+    return found[0]
+
+
+def extents_of(source: Recording | Part) -> list[tuple[int, int]]:
+    """(address, size) of every buffer."""
+    return [(buffer.address, buffer.size) for buffer in source.buffers]
+
+
+def read(source: Recording, address: int, size: int) -> bytes:
+    """Memory as it was when the recording was made."""
+    number, offset = find(extents_of(source), address)
+    buffer = source.buffers[number]
+    assert offset + size <= buffer.size
+    return buffer.data[offset : offset + size].tobytes().ljust(size, b"\0")
+
+
+def jobs_of(source: Recording) -> tuple[RecordedJob, ...]:
+    """The instructions that the command stream starts, in order."""
+    words = source.commands.tolist()
+    # A packet is two words: each writes one register, or is a filler.
+    packets_found = zip(words[::2], words[1::2], strict=True)
+    starts = [(STARTS[head], value) for head, value in packets_found if head in STARTS]
+    found = []
+    for unit, value in starts:
+        address = packets.INSTRUCTION_ADDRESS.decode([value])["address"]
+        layout = layout_of(unit)
+        data = np.frombuffer(read(source, address, 4 * layout.size), "<u4").tolist()
+        coefficients = b""
+        if unit == "NN":
+            start = layout.fields["kernel_address"].get(data)
+            sizes = np.frombuffer(read(source, start, HEADER_BYTES), "<u4")
+            coefficients = read(source, start, HEADER_BYTES + int(sizes.sum()))
+        found.append(RecordedJob(unit, tuple(data), coefficients))
+    return tuple(found)
+
+
+def jobs_of_part(part: Part) -> tuple[RecordedJob, ...]:
+    """A part's instructions in the same form."""
+    found = []
+    for job in part.jobs:
+        coefficients = b""
+        if job.coefficients is not None:
+            offset, size = job.coefficients
+            data = part.buffers[1].data
+            assert data is not None
+            coefficients = data[offset : offset + size].tobytes()
+        found.append(RecordedJob(job.unit, tuple(part.job_words(job).tolist()), coefficients))
+    return tuple(found)
+
+
+class BufferMatch:
+    """Grows a one-to-one mapping between the buffers of two sides."""
+
+    def __init__(self, theirs: Sequence[tuple[int, int]], ours: Sequence[tuple[int, int]]) -> None:
+        self._theirs, self._ours = theirs, ours
+        self._forward: dict[int, int] = {}
+        self._back: dict[int, int] = {}
+
+    def places(self, their_address: int, our_address: int) -> tuple[Any, Any]:
+        """Both addresses as (buffer as we number it, offset), equal if they mean the same."""
+        theirs, their_offset = find(self._theirs, their_address)
+        ours, our_offset = find(self._ours, our_address)
+        known = self._forward.setdefault(theirs, ours)
+        if self._back.setdefault(ours, theirs) != theirs:
+            return (f"recorded {theirs}", their_offset), (ours, our_offset)
+        return (known, their_offset), (ours, our_offset)
+
+    @property
+    def pairs(self) -> dict[int, int]:
+        """Recorded buffer -> ours."""
+        return dict(self._forward)
+
+
+def compare_job(theirs: RecordedJob, ours: RecordedJob, match: BufferMatch) -> Differences:
+    """Fields of one instruction that differ, and its coefficients if those do."""
+    assert theirs.unit == ours.unit
+    fields, their_values, our_values = layout_of(ours.unit).fields, theirs.values, ours.values
+    assert not layout_of(ours.unit).stray_bits(ours.words)
+    assert not layout_of(ours.unit).stray_bits(theirs.words)
+    different: Differences = {}
+    for name, value in their_values.items():
+        pair: tuple[Any, Any] = (value, our_values[name])
+        if name == "kernel_address":
+            continue  # what lies there is compared
+        if fields[name].address and pair != (0, 0):
+            pair = match.places(*pair)
+        if pair[0] != pair[1]:
+            different[name] = pair
+    if theirs.coefficients != ours.coefficients:
+        different[COEFFICIENTS] = (theirs.coefficients, ours.coefficients)
+    return different
+
+
+def differences(source: Recording, part: Part) -> dict[int, Differences]:
+    """Number of the job -> what differs. Sequences of jobs must be equal."""
+    theirs, ours = jobs_of(source), jobs_of_part(part)
+    assert [job.unit for job in theirs] == [job.unit for job in ours], "another sequence of jobs"
+    match = BufferMatch(extents_of(source), extents_of(part))
+    found = {
+        number: compare_job(*pair, match)
+        for number, pair in enumerate(zip(theirs, ours, strict=True))
+    }
+    filled = {
+        ours for theirs, ours in match.pairs.items() if source.buffers[theirs].role == "input"
+    }
+    assert {binding.buffer for binding in part.inputs} <= filled, "the host fills other buffers"
+    return {number: different for number, different in found.items() if different}
+
+
+def names(different: Mapping[int, Differences]) -> dict[int, set[str]]:
+    """Number of the job -> names of the fields that differ."""
+    return {number: set(fields) for number, fields in different.items()}
+
+
+def stream(words: Iterable[int]) -> list[int]:
+    """A command stream with instruction addresses cut to the low bits that are no address."""
+
+    found: list[int] = []
+    for word in words:
+        found.append(
+            packets.INSTRUCTION_ADDRESS.decode([word])["number"]
+            if len(found) % 2 and found[-1] in STARTS
+            else word
+        )
+    return found
