@@ -64,7 +64,8 @@ class Job:
     """One instruction, in stream order, for reports.
 
     ``unit`` is ``NN`` or ``TP``. ``kind`` says what it is for (``convolution``, ``transpose`` ...).
-    ``coefficients`` is (buffer, bytes used without the padding behind the last core), or None.
+    ``coefficients`` is (byte offset in the part's coefficient buffer, bytes of header and core
+    streams), or None.
     """
 
     unit: str

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lapilli.errors import ModelError
+from lapilli.files import check_regular
 from lapilli.program import Bytes, Words
 
 ROLES = ("instruction", "coefficients", "input", "tensor", "output", "table")
@@ -42,6 +43,7 @@ class Recording:
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; no pickled objects. Raises ModelError."""
+    check_regular(path, "an .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())

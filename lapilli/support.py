@@ -6,7 +6,7 @@ A rule gets the graph, the operator and the chip; it returns None if it holds, e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -22,6 +22,8 @@ from lapilli.jobs import ImageSize
 Rule: TypeAlias = Callable[[Graph, Operator, Chip], "str | None"]
 
 CHANNELS_MAXIMUM = (1 << 14) - 1
+DIVISIBLE_BY = 8
+"""Output channels that drivers before February 2024 could do."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def activation_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None
 
 
 def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 up to 2^16)."""
+    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
     quantizations = [
         _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
     ]
@@ -295,6 +297,14 @@ def pad_shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None
     return None if wanted == target else f"{list(source)} -> {list(target)}"
 
 
+def divisible_channels(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """Convolutions have a multiple of 8 output channels (only if asked for: no NPU needs it)."""
+    if not isinstance(operator.options, Convolution):
+        return None
+    channels = _tensor(graph, operator.outputs[0]).shape[3]
+    return f"{channels} output channels" if channels % DIVISIBLE_BY else None
+
+
 CONVOLUTION_RULES: tuple[Rule, ...] = (
     operands_present,
     operands_computed,
@@ -342,13 +352,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def judge(graph: Graph, operator: Operator, chip: Chip) -> Verdict:
-    """The verdict on one operator: the first rule it breaks, if any."""
+def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = ()) -> Verdict:
+    """The verdict on one operator: the first rule it breaks, if any. ``more``: rules that hold for
+    this compilation on top."""
     rules = RULES.get(operator.kind)
     if rules is None:
         names = ", ".join(RULES)
         return Verdict(operator.index, False, "operator", f"The NPU takes {names}.", operator.kind)
-    for rule in rules:
+    for rule in (*rules, *more):
         found = rule(graph, operator, chip)
         if found is not None:
             sentence = " ".join((rule.__doc__ or "").split())
@@ -356,6 +367,6 @@ def judge(graph: Graph, operator: Operator, chip: Chip) -> Verdict:
     return Verdict(operator.index, True)
 
 
-def judge_all(graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
+def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
     """One verdict for each operator, in order."""
-    return tuple(judge(graph, operator, chip) for operator in graph.operators)
+    return tuple(judge(graph, operator, chip, more) for operator in graph.operators)

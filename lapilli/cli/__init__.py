@@ -1,0 +1,116 @@
+"""The command line: ``lapilli COMMAND``. A command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from lapilli import __version__
+from lapilli.cli import errors
+
+DEBUG = "--debug"
+
+
+class Entry(NamedTuple):
+    """Where a command is, and what it does in one line."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "compile": Entry(
+        "lapilli.cli.compile", "compile_command", "Make a program of a .tflite model."
+    ),
+    "explain": Entry("lapilli.cli.explain", "explain", "Say what the NPU takes, and why not."),
+    "run": Entry("lapilli.cli.run", "run", "Run a model on a device or the emulator."),
+    "demo": Entry("lapilli.cli.demo", "demo", "Show a small model at work."),
+    "dump": Entry("lapilli.cli.dump", "dump", "Disassemble a program."),
+    "replay": Entry("lapilli.cli.replay", "replay", "Run a recording of a submit."),
+    "diff": Entry("lapilli.cli.diff", "diff_command", "Compare NPU and CPU, operator by operator."),
+    "benchmark": Entry("lapilli.cli.benchmark", "benchmark", "Time a model's inferences."),
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands' help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(entry.module), entry.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but before it sees a closed output or Ctrl-C and says its own."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise errors.OutputClosed from error
+        except KeyboardInterrupt as error:
+            raise errors.Interrupted from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run and exit with a code of ``lapilli.errors.ExitCode``."""
+        arguments = list(sys.argv[1:] if args is None else args)
+
+        def command() -> object:
+            return super(Commands, self).main(
+                args=arguments,
+                prog_name=prog_name or "lapilli",
+                complete_var=complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+
+        sys.exit(errors.exit_code(command, DEBUG in arguments))
+
+
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, "-V", "--version", message="lapilli %(version)s")
+@click.option(DEBUG, is_flag=True, help="Show a traceback for every error.")
+def commands(debug: bool) -> None:
+    """Compile, run and understand quantised TFLite models on VeriSilicon VIPNano NPUs.
+
+    Results go to standard output, messages to standard error. Exit codes: 0 ok; 1 a bug of ours;
+    2 usage; 3 invalid model or file; 4 unsupported; 5 no device; 6 results differ; 7 hang or
+    time-out.
+    """
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    commands.main()

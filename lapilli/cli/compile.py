@@ -1,0 +1,158 @@
+"""``lapilli compile``: a model in, a program file out."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lapilli import compiler, program_file, support, tflite
+from lapilli.cli import text
+from lapilli.errors import Unsupported
+from lapilli.graph import Graph
+from lapilli.program import Program
+from lapilli.support import Verdict
+
+SUFFIX = ".lapilli"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a compile did."""
+
+    program: Program
+    output: str
+    file_bytes: int
+    operators: int
+    on_cpu: int
+    seconds: float
+
+    @property
+    def jobs(self) -> int:
+        """Instructions of all parts."""
+        return sum(len(part.jobs) for part in self.program.parts)
+
+    @property
+    def coefficient_bytes(self) -> int:
+        """Header and core streams of all jobs."""
+        jobs = (job for part in self.program.parts for job in part.jobs)
+        return sum(job.coefficients[1] for job in jobs if job.coefficients is not None)
+
+
+@click.command("compile")
+@click.argument("model", metavar="MODEL.tflite")
+@click.option("--chip", default="a311d", show_default=True, help="What to compile for.")
+@click.option(
+    "--schedule",
+    default="best",
+    show_default=True,
+    metavar="[best|reference]",
+    help="The fastest known, or the recorded driver's.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT.lapilli",
+    help="The program; by default the model's name, here.",
+)
+@click.option("--strict", is_flag=True, help="Exit with 4 if any operator stays on the CPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
+@click.option("--no-zero-runs", is_flag=True, help="Code every weight (V7).")
+@click.option("--no-image-cache", is_flag=True, help="Read the input for every superblock.")
+@click.option("--no-kernel-cache", is_flag=True, help="Read the coefficients for every tile.")
+@click.option(
+    "--only-divisible-channels",
+    is_flag=True,
+    help="Leave convolutions whose output channels are no multiple of 8 to the CPU.",
+)
+def compile_command(
+    model: str,
+    chip: str,
+    schedule: str,
+    output: str | None,
+    strict: bool,
+    as_json: bool,
+    no_zero_runs: bool,
+    no_image_cache: bool,
+    no_kernel_cache: bool,
+    only_divisible_channels: bool,
+) -> None:
+    """Compile MODEL.tflite to a program for an NPU."""
+    began = time.perf_counter()
+    found, schedule = compiler.chip_named(chip), compiler.schedule_named(schedule)
+    data = tflite.read_file(model)
+    graph = tflite.parse(data, Path(model).name, source=model)
+    options = compiler.CompileOptions(
+        not no_zero_runs, not no_image_cache, not no_kernel_cache, only_divisible_channels
+    )
+    left = [v for v in support.judge_all(graph, found, options.rules) if not v.supported]
+    if strict and left:
+        _refuse(graph, left)
+    program = compiler.compile_graph(graph, found, schedule, tflite.digest(data), options)
+    path = output or Path(model).stem + SUFFIX
+    program_file.save(program, path)
+    summary = Summary(
+        program,
+        path,
+        len(program_file.to_bytes(program)),
+        len(graph.operators),
+        len(left),
+        time.perf_counter() - began,
+    )
+    click.echo(_line(summary), err=True)
+    if as_json:
+        click.echo(json.dumps(_json(summary), indent=2))
+
+
+def _refuse(graph: Graph, left: list[Verdict]) -> None:
+    """Name the operators the NPU does not take, then raise Unsupported."""
+    kinds = {operator.index: operator.kind for operator in graph.operators}
+    for verdict in left:
+        name = f"operator {verdict.operator} {kinds[verdict.operator]}"
+        click.echo(text.clean(f"{name}: {verdict.reason}"), err=True)
+    raise Unsupported(
+        f"{graph.name}: {len(left)} of {text.count(len(graph.operators), 'operator')} would stay "
+        f"on the CPU, which --strict does not allow; nothing was written"
+    )
+
+
+def _line(summary: Summary) -> str:
+    program = summary.program
+    return text.clean(
+        f"{summary.output}: {program.chip}, schedule {program.schedule}: "
+        f"{text.count(len(program.parts), 'part')}, {text.count(summary.jobs, 'job')}, "
+        f"{text.size(summary.coefficient_bytes)} of coefficients, "
+        f"{summary.operators - summary.on_cpu} of {text.count(summary.operators, 'operator')} "
+        f"on the NPU; {summary.seconds:.2f} s"
+    )
+
+
+def _json(summary: Summary) -> dict[str, Any]:
+    program = summary.program
+    return {
+        "model": program.model,
+        "model_sha256": program.model_digest,
+        "output": summary.output,
+        "output_bytes": summary.file_bytes,
+        "chip": program.chip,
+        "schedule": program.schedule,
+        "digest": program.digest(),
+        "operators": summary.operators,
+        "operators_on_npu": summary.operators - summary.on_cpu,
+        "parts": [
+            {
+                "operators": list(part.operators),
+                "jobs": len(part.jobs),
+                "command_words": len(part.commands),
+                "buffer_bytes": sum(buffer.size for buffer in part.buffers),
+            }
+            for part in program.parts
+        ],
+        "jobs": summary.jobs,
+        "coefficient_bytes": summary.coefficient_bytes,
+        "seconds": round(summary.seconds, 6),
+    }

@@ -1,0 +1,206 @@
+"""``lapilli dump``: a program's jobs by field and its command stream packet by packet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+
+from lapilli import disassemble, program_file
+from lapilli.cli import text
+from lapilli.disassemble import CoefficientSummary, FieldLine, JobListing, Packet, SramRange
+from lapilli.errors import UsageError
+from lapilli.hw.chips import Chip
+from lapilli.program import Binding, Part, Program
+
+BAR_CELLS = 48
+WIDEST_KIND = 24
+WIDEST_NAME = 48
+WIDEST_VALUE = 14
+
+
+@click.command()
+@click.argument("path", metavar="PROGRAM.lapilli")
+@click.option("--part", type=int, metavar="N", help="Only part N, counted from 0.")
+@click.option("--all", "everything", is_flag=True, help="Also the fields that have their default.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def dump(path: str, part: int | None, everything: bool, as_json: bool) -> None:
+    """Disassemble a program: buffers, instructions field by field, command stream."""
+    program = program_file.load(path)
+    numbers = range(len(program.parts))
+    if part is not None:
+        if part not in numbers:
+            raise UsageError(f"{path} has no part {part}; it has {_parts(program)}")
+        numbers = range(part, part + 1)
+    if as_json:
+        click.echo(json.dumps(disassemble.to_json(program, numbers)))
+        return
+    lines = _listing(program, numbers, everything, text.width())
+    colour = text.colours_wanted(sys.stdout)
+    for line in lines:
+        click.echo(line, color=colour)
+
+
+def _parts(program: Program) -> str:
+    last = len(program.parts) - 1
+    return f"parts 0 to {last}" if last > 0 else "part 0 only" if last == 0 else "no parts"
+
+
+def _listing(
+    program: Program, numbers: Sequence[int], everything: bool, width: int
+) -> Iterator[str]:
+    chip = disassemble.chip_of(program)
+    yield _heading(
+        text.clean(f"{program.model}: {program.chip}, schedule {program.schedule}, ")
+        + text.count(len(program.parts), "part")
+    )
+    yield f"digest {program.digest()}"
+    for number in numbers:
+        yield ""
+        yield from _part(program.parts[number], number, chip, everything, width)
+
+
+def _heading(line: str) -> str:
+    return click.style(line, bold=True)
+
+
+# ------------------------------------------------------------------------------------------- parts
+
+
+def _part(part: Part, number: int, chip: Chip, everything: bool, width: int) -> Iterator[str]:
+    yield _heading(
+        f"part {number}: {text.count(len(part.operators), 'operator')}, "
+        f"{text.count(len(part.jobs), 'job')}, {text.count(len(part.buffers), 'buffer')}, "
+        f"{text.count(len(part.commands), 'command word')}"
+    )
+    for kind, bindings in (("input", part.inputs), ("output", part.outputs)):
+        for binding in bindings:
+            yield from text.wrapped(f"  {kind:6}  ", _binding(binding), width)
+    yield "  buffer  role          address     bytes       content"
+    for i, buffer in enumerate(part.buffers):
+        content = "" if buffer.data is None else f"{buffer.data.size} bytes"
+        line = f"  {i:6}  {buffer.role:12}  {buffer.address:#010x}  {buffer.size:<10}  {content}"
+        yield line.rstrip()
+    for job in disassemble.jobs(part, chip):
+        yield ""
+        yield from _job(part, job, chip, everything, width)
+    yield ""
+    yield _heading(f"part {number}: command stream")
+    yield from _packets(disassemble.packets(part), width)
+
+
+def _binding(binding: Binding) -> str:
+    place = disassemble.Place(binding.buffer, binding.offset)
+    return (
+        f"{text.clean(binding.name, WIDEST_NAME)}: tensor {binding.tensor}, {binding.dtype} "
+        f"{text.shape(binding.shape)}, {place}"
+    )
+
+
+# -------------------------------------------------------------------------------------------- jobs
+
+
+def _job(
+    part: Part, listing: JobListing, chip: Chip, everything: bool, width: int
+) -> Iterator[str]:
+    job = listing.job
+    yield _heading(
+        f"job {listing.number}: {job.unit} {text.clean(job.kind, WIDEST_KIND)}, "
+        f"operator {job.operator}, instruction at "
+        f"{disassemble.Place(job.buffer, job.offset)}"
+    )
+    if listing.touches:
+        places = (f"{_role(part, place.buffer)} {place}" for _, place in listing.touches)
+        yield from text.wrapped("  touches ", ", ".join(places), width)
+    if listing.coefficients is not None:
+        yield from text.wrapped("  coefficients ", _coefficients(listing.coefficients), width)
+    if listing.sram:
+        yield from _sram(listing.sram, chip)
+    shown = [f for f in listing.fields if everything or f.changed]
+    yield from _fields(shown, everything, width)
+    for word, bits in listing.stray_bits:
+        yield f"  word {word} has bits {bits:#010x} set, which no field declares"
+
+
+def _role(part: Part, buffer: int) -> str:
+    return part.buffers[buffer].role
+
+
+def _coefficients(summary: CoefficientSummary) -> str:
+    found = f"{summary.size} bytes at {summary.place}"
+    if summary.dense:
+        share = 100 * summary.size / summary.dense
+        found += f", {share:.0f} % of {summary.dense} dense weights"
+    if summary.streams:
+        streams = text.count(len(summary.streams), "core")
+        found += f"; {streams}: streams {_span(summary.streams)} bytes"
+    if summary.kernels:
+        found += f", kernels {_span(summary.kernels)}"
+    if summary.zero_run_bits:
+        found += f", run length {_span(summary.zero_run_bits)} bits"
+    return found
+
+
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _sram(ranges: Iterable[SramRange], chip: Chip) -> Iterator[str]:
+    """The ranges, and a bar of the whole VIP SRAM with K for kernels and I for the image."""
+    total = max(chip.vip_sram_bytes, 1)
+    cells = ["."] * BAR_CELLS
+    found = []
+    for each in ranges:
+        first = min(each.start * BAR_CELLS // total, BAR_CELLS)
+        last = min(-(-each.end * BAR_CELLS // total), BAR_CELLS)
+        cells[first:last] = each.name[0].upper() * max(last - first, 0)
+        size = text.size(max(each.end - each.start, 0))
+        found.append(f"{each.name} {each.start:#x}-{each.end:#x} ({size}, {each.mode})")
+    yield f"  VIP SRAM [{''.join(cells)}] of {text.size(chip.vip_sram_bytes)}"
+    yield f"           {', '.join(found)}"
+
+
+def _fields(shown: Sequence[FieldLine], everything: bool, width: int) -> Iterator[str]:
+    """The fields by topic: name, value, what it means, and with ``everything`` where it lies."""
+    if not shown:
+        return
+    names = max(len(f.name) for f in shown)
+    # Long values, which are addresses, may stick out.
+    values = max((len(f.text) for f in shown if len(f.text) <= WIDEST_VALUE), default=0)
+    for topic in disassemble.TOPICS:
+        chosen = [f for f in shown if f.topic == topic]
+        if chosen:
+            yield f"  {topic}"
+        for f in chosen:
+            note = f"{f.note} [{f.where}]".lstrip() if everything else f.note
+            head = f"    {f.name:{names}}  {f.text:{values}}  "
+            yield from text.wrapped(head, note, width) if note else [head.rstrip()]
+
+
+# ----------------------------------------------------------------------------------------- packets
+
+
+def _packets(packets: Sequence[Packet], width: int) -> Iterator[str]:
+    registers = max((len(p.register) for p in packets), default=0)
+    at = 0
+    while at < len(packets):
+        packet = packets[at]
+        same = 1
+        if not packet.register:
+            while at + same < len(packets) and _alike(packets[at + same], packet):
+                same += 1
+        name = packet.name + (f" x{same}" if same > 1 else "")
+        value = "" if packet.value is None else f"{packet.value:#010x}"
+        if packet.register:
+            head = f"  {packet.offset:#06x}  {name:10}  {packet.register:{registers}}  {value:10}  "
+        else:
+            head = f"  {packet.offset:#06x}  {name:{12 + registers}}  {value:10}  "
+        yield from text.wrapped(head, packet.note, width) if packet.note else [head.rstrip()]
+        at += same
+
+
+def _alike(one: Packet, other: Packet) -> bool:
+    return (one.name, one.value, one.note) == (other.name, other.value, other.note)

@@ -1,0 +1,103 @@
+"""``lapilli replay``: run a recording of a submit and write what is in its tensors afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import numpy as np
+
+from lapilli import recording
+from lapilli.cli import text
+from lapilli.device.open import EMULATOR_PREFIX, open_device
+from lapilli.errors import ModelError, UsageError
+from lapilli.files import check_regular, replacing
+from lapilli.hw.chips import CHIPS, find_by_name
+from lapilli.program import Bytes
+from lapilli.recording import Recording
+
+DEFAULT_CHIP = "a311d"
+TENSOR_ROLES = ("input", "tensor", "output")
+_NAME = re.compile(r"buffer_(0|[1-9][0-9]{0,5})")
+
+
+@click.command()
+@click.argument("path", metavar="RECORDING.npz")
+@click.option("--chip", help=f"The chip it was made for.  [default: {DEFAULT_CHIP}]")
+@click.option("--device", help="Where to run it.  [default: emulator:CHIP]")
+@click.option("-o", "--output", required=True, metavar="OUT.npz", help="Gets buffer_0, ...")
+@click.option("--inputs", metavar="IN.npz", help="buffer_<i> contents to put in first.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
+def replay(
+    path: str, chip: str | None, device: str | None, output: str, inputs: str | None, as_json: bool
+) -> None:
+    """Run a recorded submit; write every tensor buffer's content afterwards to OUT.npz."""
+    from lapilli.replay import replay as run
+
+    name = _device_name(chip, device)
+    check_regular(path, "a recording (.npz)")
+    recorded = recording.load(path)
+    contents = _contents(inputs, recorded) if inputs is not None else None
+    began = time.perf_counter()
+    opened = open_device(name)
+    try:
+        if chip is not None and opened.chip.name != chip.lower():
+            raise UsageError(f"--chip {chip} was asked for, but {name} is {opened.chip.name}")
+        results = run(recorded, opened, contents)
+    finally:
+        opened.close()
+    seconds = time.perf_counter() - began
+    arrays: dict[str, Any] = {f"buffer_{i}": data for i, data in sorted(results.items())}
+    with replacing(output) as file:
+        np.savez(file, **arrays)
+    done = f"{output}: {text.count(len(results), 'buffer')} after {path} on {name}"
+    click.echo(text.clean(f"{done}; {seconds:.2f} s"), err=True)
+    if as_json:
+        summary = _summary(recorded, results)
+        head = {"recording": path, "device": name, "output": output, "seconds": round(seconds, 6)}
+        click.echo(json.dumps({**head, "buffers": summary}, indent=2))
+
+
+def _device_name(chip: str | None, device: str | None) -> str:
+    """The device to open; raises UsageError for a chip that does not exist."""
+    if chip is not None and find_by_name(chip) is None:
+        known = ", ".join(known.name for known in CHIPS)
+        raise UsageError(f"unknown chip {chip!r}; known: {known}")
+    return device if device is not None else EMULATOR_PREFIX + (chip or DEFAULT_CHIP).lower()
+
+
+def _contents(path: str, recorded: Recording) -> dict[int, Bytes]:
+    """Buffer contents by number; raises ModelError for any that does not fit the recording."""
+    numbers = [i for i, b in enumerate(recorded.buffers) if b.role in TENSOR_ROLES]
+    found = {}
+    check_regular(path, "an .npz file")
+    for name, array in recording.load_arrays(path).items():
+        match = _NAME.fullmatch(name)
+        if match is None or int(match[1]) not in numbers:
+            allowed = ", ".join(f"buffer_{i}" for i in numbers) or "none, it has no tensors"
+            raise ModelError(f"{path}: found an array called {name!r}; allowed: {allowed}")
+        size = recorded.buffers[int(match[1])].size
+        if array.dtype.itemsize != 1 or array.dtype.kind not in "uib" or array.size > size:
+            raise ModelError(
+                f"{path}: {name} is {array.size} of {array.dtype}; "
+                f"allowed: up to {size} values of uint8 or int8"
+            )
+        found[int(match[1])] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return found
+
+
+def _summary(recorded: Recording, results: Mapping[int, Bytes]) -> list[dict[str, Any]]:
+    return [
+        {
+            "buffer": i,
+            "role": recorded.buffers[i].role,
+            "bytes": int(data.size),
+            "sha256": hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest(),
+        }
+        for i, data in sorted(results.items())
+    ]
