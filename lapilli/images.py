@@ -37,20 +37,32 @@ def load_picture(path: str | Path, channels: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAXIMUM_PIXELS:
-                raise ModelError(f"{path}: {picture.width}x{picture.height} pixels; at most "
-                                 f"{MAXIMUM_PIXELS} are read")
+                raise ModelError(
+                    f"{path}: {picture.width}x{picture.height} pixels; at most "
+                    f"{MAXIMUM_PIXELS} are read"
+                )
             pixels = np.asarray(_upright(picture).convert(mode), np.uint8)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError,
-            Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise ModelError(f"{path}: not a picture or an .npy file ({error})") from error
     return pixels.reshape(pixels.shape[0], pixels.shape[1], channels)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    from PIL import ImageOps
+    """As it is meant to be seen; grey values of 16 bits cut to their upper 8 (Pillow's own
+    conversion would clip them)."""
+    from PIL import Image, ImageOps
 
+    if picture.mode.startswith("I;16"):
+        values = np.asarray(picture).astype(np.uint16) >> 8
+        picture = Image.fromarray(values.astype(np.uint8))
     return ImageOps.exif_transpose(picture)
 
 
@@ -70,8 +82,9 @@ def resize_bilinear(pixels: NDArray[np.uint8], rows: int, columns: int) -> NDArr
     return result
 
 
-def _samples(size: int, wanted: int) -> tuple[
-        NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+def _samples(
+    size: int, wanted: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """Source indices before and behind each sample, and the share of the one behind."""
     position = np.arange(wanted, dtype=np.float32) * np.float32(size / wanted)
     before = np.minimum(position.astype(np.intp), size - 1)
@@ -84,7 +97,8 @@ def to_input(pixels: NDArray[np.uint8], shape: tuple[int, ...], dtype: str) -> N
     resized = resize_bilinear(pixels, rows, columns)
     if dtype == "float32":
         values: NDArray[np.generic] = (resized - np.float32(FLOAT_MEAN)) / np.float32(
-            FLOAT_DEVIATION)
+            FLOAT_DEVIATION
+        )
     elif dtype == "int8":
         values = (resized - np.float32(128)).astype(np.int8)
     else:

@@ -32,11 +32,21 @@ class Times:
 
 @dataclass(frozen=True)
 class CpuOperator:
-    """An operator that LiteRT runs, and why."""
+    """An operator that LiteRT runs, and why; ``rule`` names the restriction it breaks, if one."""
 
     index: int
     kind: str
     reason: str
+    rule: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input tensor's values; ``picture_size`` is (width, height) of the picture they were made
+    of, None for an .npy file."""
+
+    values: Values
+    picture_size: tuple[int, int] | None
 
 
 class Inference:
@@ -72,13 +82,16 @@ class Inference:
         reason = "it has no operators."
         for i, verdict in (telling or refused)[:1]:
             reason = f"operator {i}, {self.graph.operators[i].kind}: {verdict.reason}"
-        raise ModelError(f"{self.graph.name}: the NPU takes none of its {len(verdicts)} operators; "
-                         f"{reason} What it takes: uint8 models quantised per tensor")
+        raise ModelError(
+            f"{self.graph.name}: the NPU takes none of its {len(verdicts)} operators; "
+            f"{reason} What it takes: uint8 models quantised per tensor"
+        )
 
     def _build(self) -> Any:
         try:
             interpreter = litert.interpreter_class()(
-                model_content=self.content, experimental_delegates=[self.delegate])
+                model_content=self.content, experimental_delegates=[self.delegate]
+            )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise self._told(error) from error
@@ -88,9 +101,12 @@ class Inference:
         """What the delegate said, if it was the one that failed."""
         if isinstance(error, LapilliError):
             return error
-        if isinstance(self.delegate.error, LapilliError):
-            return self.delegate.error
-        return ModelError(f"{self.graph.name}: LiteRT refuses the model: {error}")
+        text = " ".join(str(error).split())
+        told = self.delegate.error
+        # LiteRT's text has the delegate's if that was asked; none at all if it refused to ask.
+        if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
+            return told
+        return ModelError(f"{self.graph.name}: LiteRT refuses the model: {text}")
 
     # ------------------------------------------------------------------------------------- inputs
 
@@ -103,6 +119,12 @@ class Inference:
     def output_tensors(self) -> tuple[Tensor, ...]:
         """The graph's outputs in LiteRT's order."""
         return tuple(self.graph.tensors[detail["index"]] for detail in self._outputs)
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs' shapes in LiteRT's order. The file may not have those of an operator of
+        somebody's own; the interpreter does."""
+        return tuple(tuple(int(n) for n in detail["shape"]) for detail in self._outputs)
 
     def feed(self, values: Sequence[Values]) -> None:
         """Set all inputs, in order."""
@@ -144,7 +166,8 @@ class Inference:
             if operator.index not in on_npu:
                 verdict = verdicts.get(operator.index)
                 reason = verdict.reason if verdict and not verdict.supported else "left to the CPU"
-                found.append(CpuOperator(operator.index, operator.kind, reason))
+                rule = getattr(verdict, "rule", "")
+                found.append(CpuOperator(operator.index, operator.kind, reason, rule))
         return tuple(found)
 
     def close(self) -> None:
@@ -155,18 +178,28 @@ class Inference:
 
 def load_input(path: str | Path, tensor: Tensor) -> Values:
     """An input tensor from an .npy file or a picture; raises ModelError if it does not fit."""
+    return read_input(path, tensor).values
+
+
+def read_input(path: str | Path, tensor: Tensor) -> Input:
+    """The same, with the picture's size."""
     if str(path).endswith(".npy"):
-        return _load_array(path, tensor)
+        return Input(_load_array(path, tensor), None)
     shape = tensor.shape
     if len(shape) != 4 or shape[0] != 1 or tensor.dtype not in ("uint8", "int8", "float32"):
-        raise ModelError(f"{path}: input {tensor.name} is {tensor.dtype} of shape {list(shape)}, "
-                         "not a picture; give an .npy file")
-    return images.to_input(images.load_picture(path, shape[3]), shape, tensor.dtype)
+        raise ModelError(
+            f"{path}: input {tensor.name} is {tensor.dtype} of shape {list(shape)}, "
+            "not a picture; give an .npy file"
+        )
+    pixels = images.load_picture(path, shape[3])
+    size = (pixels.shape[1], pixels.shape[0])
+    return Input(images.to_input(pixels, shape, tensor.dtype), size)
 
 
 def _load_array(path: str | Path, tensor: Tensor) -> Values:
     try:
-        values: Values = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            values: Values = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
@@ -174,6 +207,8 @@ def _load_array(path: str | Path, tensor: Tensor) -> Values:
     if not isinstance(values, np.ndarray):
         raise ModelError(f"{path}: holds several arrays; give one .npy file an input")
     if values.dtype.name != tensor.dtype or values.size != tensor.size:
-        raise ModelError(f"{path}: {values.dtype} of shape {list(values.shape)}, but input "
-                         f"{tensor.name} takes {tensor.dtype} of shape {list(tensor.shape)}")
+        raise ModelError(
+            f"{path}: {values.dtype} of shape {list(values.shape)}, but input "
+            f"{tensor.name} takes {tensor.dtype} of shape {list(tensor.shape)}"
+        )
     return values.reshape(tensor.shape)

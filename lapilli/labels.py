@@ -28,7 +28,7 @@ def load(path: str | Path) -> dict[int, str]:
 
 def parse(data: bytes) -> dict[int, str]:
     """Label by class number. Lines are numbered from 0 unless every one brings its own number."""
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
+    lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     numbered = [_NUMBERED.match(line) for line in lines if line]

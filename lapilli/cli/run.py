@@ -3,144 +3,328 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import numpy as np
 
+from lapilli import detection, draw, images, litert, results
 from lapilli import labels as label_files
-from lapilli import results
-from lapilli.cli.text import clean
+from lapilli.cli import answer
+from lapilli.cli.text import clean, count
+from lapilli.detection import Detection
 from lapilli.errors import ModelError, Unsupported, UsageError
-from lapilli.inference import Inference, Times, Values, load_input
+from lapilli.files import replacing
+from lapilli.inference import Inference, Input, Times, Values, read_input
+from lapilli.results import Score, Task
+
+DEFAULT_TOP = 5
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the options say about the answer; None is what was not given."""
+
+    task: Task | None
+    top: int | None
+    threshold: float | None
+    labels: str | None
+    save_image: str | None
+    output: str | None
+
+    @property
+    def lowest(self) -> float:
+        """Score from which detections count."""
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the outputs say. ``best`` is the score of the best detection, above the threshold or
+    not; ``size`` the (width, height) that boxes count in."""
+
+    task: Task
+    classes: tuple[Score, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    best: float | None = None
+    threshold: float = DEFAULT_THRESHOLD
+    size: tuple[int, int] = (1, 1)
 
 
 @click.command()
-@click.argument("model")
-@click.option("--input", "inputs", multiple=True, metavar="IMAGE|X.npy",
-              help="A picture or an .npy file; once for each input of the model.")
-@click.option("--device", default="auto", show_default=True,
-              help="emulator:a311d, a render node, or auto (a board only).")
-@click.option("--schedule", type=click.Choice(["reference", "best"]), default="best",
-              show_default=True, help="How jobs are laid out on the NPU.")
+@click.argument("model", metavar="MODEL.tflite")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="IMAGE|X.npy",
+    help="A picture or an .npy file; once for each input of the model.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="emulator:a311d, a render node, or auto (a board only).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["reference", "best"]),
+    default="best",
+    show_default=True,
+    help="How jobs are laid out on the NPU.",
+)
+@click.option(
+    "--task",
+    type=click.Choice([task.value for task in Task]),
+    help="How to read the outputs; by default as what they look like.",
+)
 @click.option("--labels", metavar="FILE", help="Class names, one a line.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1),
-              help="Classes to print.")
-@click.option("--runs", default=1, show_default=True, type=click.IntRange(1),
-              help="Timed runs after the first; the best one counts.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    help=f"Print the best N only.  [default: {DEFAULT_TOP} classes, all detections]",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help=f"Lowest score of a detection.  [default: {DEFAULT_THRESHOLD}]",
+)
+@click.option(
+    "--save-image", metavar="OUT.png", help="Write the picture with the detections drawn into it."
+)
+@click.option(
+    "--runs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Timed runs after the first; the best one counts.",
+)
 @click.option("--output", metavar="OUT.npz", help="Write the raw output tensors here.")
 @click.option("--strict", is_flag=True, help="Fail if an operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
-    model: str, inputs: tuple[str, ...], device: str, schedule: str, labels: str | None, top: int,
-    runs: int, output: str | None, strict: bool, as_json: bool,
+    model: str,
+    inputs: tuple[str, ...],
+    device: str,
+    schedule: str,
+    task: str | None,
+    labels: str | None,
+    top: int | None,
+    threshold: float | None,
+    save_image: str | None,
+    runs: int,
+    output: str | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
-    """Run MODEL.tflite on the NPU; what the NPU doesn't take runs on the CPU."""
+    """Run MODEL.tflite on the NPU; what the NPU doesn't take runs on the CPU.
+
+    The outputs of classifiers (one list of scores) and of detectors (boxes, classes, scores, count,
+    as TFLite_Detection_PostProcess makes them) are read; of other models their shapes are shown.
+    """
+    wishes = Wishes(Task(task) if task else None, top, threshold, labels, save_image, output)
+    _check_wishes(wishes)
     names = label_files.load(labels) if labels else None
-    inference = Inference(model, device=device, schedule=schedule)
+    with litert.native_messages():
+        inference = Inference(model, device=device, schedule=schedule)
     try:
-        left = inference.cpu_operators()
-        if strict and left:
-            raise Unsupported(f"{inference.graph.name}: {len(left)} operators stay on the CPU; "
-                              f"the first is {left[0].index} {left[0].kind}: {left[0].reason}")
-        inference.feed(_load_inputs(inference, inputs))
-        times = inference.run_timed(runs)
-        values = inference.outputs()
+        if strict:
+            _refuse_cpu_operators(inference)
+        found = _task(inference, wishes, inputs)
+        loaded = _load_inputs(inference, inputs)
+        inference.feed([each.values for each in loaded])
+        with litert.native_messages():
+            times = inference.run_timed(runs)
         if names is None:
             names = label_files.embedded(inference.content)
+        reading = _read(inference, found, _size(inference, loaded), names, wishes)
+        report = _report(inference, reading, times) | {"runs": runs}
         if output:
-            _save(output, inference, values)
-        report = _report(inference, values, times, names, top)
+            report["output"] = _save(output, inference.outputs())
+        if save_image:
+            report["image"] = _draw(save_image, inputs[0], reading)
     finally:
         inference.close()
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        _print(report)
+        answer.show(report)
 
 
-def _load_inputs(inference: Inference, paths: Sequence[str]) -> list[Values]:
+# ----------------------------------------------------------------------------------- before the run
+
+
+def _check_wishes(wishes: Wishes) -> None:
+    """What can be refused without the model: better now than after a long run."""
+    if wishes.threshold is not None and math.isnan(wishes.threshold):
+        raise UsageError("--threshold is a number from 0 to 1, not nan")
+    if wishes.save_image is not None:
+        draw.format_of(wishes.save_image)
+    for path in (wishes.output, wishes.save_image):
+        if path is not None:
+            _check_place(path)
+
+
+def _check_place(path: str) -> None:
+    """ModelError if a file surely can't be written there."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise ModelError(f"{path}: can't be written: it is a directory")
+    if not os.path.isdir(folder):
+        raise ModelError(f"{path}: can't be written: there is no directory {folder}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise ModelError(f"{path}: can't be written: no permission")
+
+
+def _refuse_cpu_operators(inference: Inference) -> None:
+    left = inference.cpu_operators()
+    if left:
+        first = left[0]
+        raise Unsupported(
+            f"{inference.graph.name}: --strict, but {count(len(left), 'operator')} would stay on "
+            f"the CPU; the first is operator {first.index}, {first.kind}: {first.reason}"
+        )
+
+
+def _task(inference: Inference, wishes: Wishes, inputs: Sequence[str]) -> Task:
+    """How the outputs will be read; UsageError for options that don't go with it."""
+    indices = [tensor.index for tensor in inference.output_tensors]
+    name = inference.graph.name
+    found = results.task_of(inference.graph, indices, inference.output_shapes, wishes.task)
+    if found is not Task.DETECTION:
+        for option, value in (
+            ("--threshold", wishes.threshold),
+            ("--save-image", wishes.save_image),
+        ):
+            if value is not None:
+                raise UsageError(
+                    f"{option} is for detectors; {name} is read as task {found.value} (--task)"
+                )
+    elif wishes.save_image and inputs and inputs[0].endswith(".npy"):
+        raise UsageError("--save-image draws into the picture given with --input, not an .npy file")
+    return found
+
+
+def _load_inputs(inference: Inference, paths: Sequence[str]) -> list[Input]:
     tensors = inference.input_tensors
     if len(paths) != len(tensors):
-        wanted = ", ".join(
-            f"{clean(t.name)} ({t.dtype} {list(t.shape)})" for t in tensors)
-        raise UsageError(f"{inference.graph.name} has {len(tensors)} inputs: {wanted}; "
-                         f"--input was given {len(paths)} times")
-    return [load_input(path, tensor) for path, tensor in zip(paths, tensors, strict=True)]
+        wanted = ", ".join(f"{clean(t.name)} ({t.dtype} {list(t.shape)})" for t in tensors)
+        raise UsageError(
+            f"{inference.graph.name} has {count(len(tensors), 'input')}: {wanted}; "
+            f"--input was given {count(len(paths), 'time')}"
+        )
+    return [read_input(path, tensor) for path, tensor in zip(paths, tensors, strict=True)]
 
 
-def _save(path: str, inference: Inference, values: Sequence[Values]) -> None:
-    """The outputs as arrays called after their tensors, and in order as output_0 ..."""
-    arrays = {f"output_{i}": array for i, array in enumerate(values)}
-    try:
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-    except OSError as error:
-        raise ModelError(f"{path}: can't write ({error.strerror})") from error
+def _size(inference: Inference, loaded: Sequence[Input]) -> tuple[int, int]:
+    """Width and height of the picture, or of the input tensor if there is none."""
+    for each, tensor in zip(loaded, inference.input_tensors, strict=True):
+        if each.picture_size is not None:
+            return each.picture_size
+        if len(tensor.shape) == 4:
+            return tensor.shape[2], tensor.shape[1]
+    return 1, 1
 
 
-def _report(
-    inference: Inference, values: Sequence[Values], times: Times, names: dict[int, str], top: int
-) -> dict[str, Any]:
-    """The whole result as JSON has it."""
+# ----------------------------------------------------------------------------------- after the run
+
+
+def _read(
+    inference: Inference,
+    task: Task,
+    size: tuple[int, int],
+    names: dict[int, str],
+    wishes: Wishes,
+) -> Reading:
+    """The outputs in the terms of the task."""
+    if task is Task.RAW:
+        return Reading(task)
     tensors = inference.output_tensors
+    values = [
+        results.dequantise(array, tensor.quantization)
+        for array, tensor in zip(inference.outputs(), tensors, strict=True)
+    ]
+    if task is Task.CLASSIFICATION:
+        if wishes.labels is not None and names and len(names) != values[0].size:
+            click.echo(
+                clean(
+                    f"lapilli: {wishes.labels} has {len(names)} names, {inference.graph.name} "
+                    f"{values[0].size} classes: names may be those of other classes"
+                ),
+                err=True,
+            )
+        return Reading(task, results.top_classes(values[0], names, wishes.top or DEFAULT_TOP))
+    indices = [tensor.index for tensor in tensors]
+    outputs = results.detection_outputs(inference.graph, indices, inference.output_shapes)
+    assert outputs is not None, "the task was checked"
+    everything = detection.read(outputs, values)
+    best = everything[0].score if everything else None
+    found = detection.labelled(detection.above(everything, wishes.lowest)[: wishes.top], names)
+    return Reading(task, detections=found, best=best, threshold=wishes.lowest, size=size)
+
+
+def _save(path: str, values: Sequence[Values]) -> str:
+    """Write the outputs, in order, as ``output_0`` ...; the path."""
+    with replacing(path) as file:
+        np.savez(file, **{f"output_{i}": array for i, array in enumerate(values)})  # type: ignore[arg-type]
+    return path
+
+
+def _draw(path: str, picture: str, reading: Reading) -> str:
+    """Write the picture with detections; the path."""
+    draw.save(path, draw.detections(images.load_picture(picture, 3), reading.detections))
+    return path
+
+
+def _report(inference: Inference, reading: Reading, times: Times) -> dict[str, Any]:
+    """The whole result as JSON has it."""
     report: dict[str, Any] = {
         "model": inference.graph.name,
         "device": inference.device,
+        "task": reading.task.value,
+    }
+    if reading.task is Task.CLASSIFICATION:
+        report["classes"] = [
+            {"class": s.number, "label": s.label, "score": round(s.score, 6)}
+            for s in reading.classes
+        ]
+    if reading.task is Task.DETECTION:
+        report["picture"] = dict(zip(("width", "height"), reading.size, strict=True))
+        report["threshold"] = reading.threshold
+        report["best_score"] = None if reading.best is None else round(reading.best, 6)
+        report["detections"] = [_detection(found, reading.size) for found in reading.detections]
+    report["outputs"] = [
+        _output(tensor.name, values)
+        for tensor, values in zip(inference.output_tensors, inference.outputs(), strict=True)
+    ]
+    on_npu = set(inference.npu_operators)
+    kinds = Counter(o.kind for o in inference.graph.operators if o.index in on_npu)
+    return report | {
         "operators": len(inference.graph.operators),
         "npu_operators": list(inference.npu_operators),
-        "npu_kinds": _kinds(inference),
+        "npu_kinds": dict(kinds.most_common()),
         "cpu_operators": [vars(operator) for operator in inference.cpu_operators()],
         "partitions": [list(part) for part in inference.delegate.partitions],
         "times_ms": {name: round(seconds * 1000, 3) for name, seconds in vars(times).items()},
-        "outputs": [
-            {"name": t.name, "shape": list(v.shape), "dtype": str(v.dtype)}
-            for t, v in zip(tensors, values, strict=True)],
     }
-    if results.is_classifier([v.shape for v in values]):
-        scores = results.dequantise(values[0], tensors[0].quantization)
-        found = results.top_classes(scores, names, top)
-        report["classes"] = [
-            {"class": s.number, "label": s.label, "score": round(s.score, 6)} for s in found]
-    return report
 
 
-def _kinds(inference: Inference) -> dict[str, int]:
-    on_npu = set(inference.npu_operators)
-    return dict(Counter(o.kind for o in inference.graph.operators if o.index in on_npu))
+def _detection(found: Detection, size: tuple[int, int]) -> dict[str, Any]:
+    """Class, score and box in pixels."""
+    box = {edge: round(value, 2) for edge, value in vars(found.box.scaled(*size)).items()}
+    return {
+        "class": found.number,
+        "label": found.label,
+        "score": round(found.score, 6),
+        "box": box,
+    }
 
 
-def _print(report: dict[str, Any]) -> None:
-    if "classes" in report:
-        for found in report["classes"]:
-            label = clean(found["label"]) or f"class {found['class']}"
-            click.echo(f"{found['score']:8.4f}  {label}")
-    else:
-        for i, tensor in enumerate(report["outputs"]):
-            click.echo(f"output_{i}  {clean(tensor['name'])}  {tensor['dtype']} "
-                       f"{tensor['shape']}")
-    _print_placement(report)
-    times = report["times_ms"]
-    click.echo("Times    " + ", ".join(
-        f"{name.replace('_', ' ')} {times[name]:.1f} ms"
-        for name in ("load", "compile", "first_run", "run")))
-
-
-def _print_placement(report: dict[str, Any]) -> None:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in report["npu_kinds"].items())
-    click.echo(f"\nNPU      {len(report['npu_operators'])} of {report['operators']} operators on "
-               f"{report['device']}, in {len(report['partitions'])} "
-               f"{'part' if len(report['partitions']) == 1 else 'parts'}: {kinds}")
-    reasons: dict[str, list[str]] = {}
-    for operator in report["cpu_operators"]:
-        reasons.setdefault(operator["reason"], []).append(
-            f"{operator['index']} {clean(operator['kind'])}")
-    head = "CPU      "
-    if not reasons:
-        click.echo(head + "nothing")
-    for reason, operators in reasons.items():
-        shown = ", ".join(operators[:6]) + (" ..." if len(operators) > 6 else "")
-        click.echo(f"{head}{shown}: {clean(reason)}")
-        head = " " * len(head)
+def _output(name: str, values: Values) -> dict[str, Any]:
+    return {"name": name, "shape": list(values.shape), "dtype": str(values.dtype)}
