@@ -54,6 +54,12 @@ class HangError(DeviceError):
     exit_code = ExitCode.HANG
 
 
+class ResultsDiffer(LapilliError):
+    """Results further from a reference than allowed."""
+
+    exit_code = ExitCode.RESULTS_DIFFER
+
+
 class Fault(DeviceError):
     """The emulated NPU met something a real one would hang or corrupt memory on.
 

@@ -52,8 +52,11 @@ class Input:
 class Inference:
     """One model on one device. ``graph`` is the model as read from the file."""
 
-    def __init__(self, model: str | Path, **options: Any) -> None:
-        """``options`` are the delegate's. Raises the delegate's errors, or ModelError if the NPU
+    def __init__(
+        self, model: str | Path, *, num_threads: int | None = None, **options: Any
+    ) -> None:
+        """``options`` are the delegate's; ``num_threads`` is for LiteRT's CPU operators, None
+        leaves the choice to it. Raises the delegate's errors, or ModelError if the NPU
         would have nothing to do."""
         start = time.perf_counter()
         self.content = tflite.read_file(model)
@@ -61,7 +64,7 @@ class Inference:
         self.device = str(options.get("device", "auto"))
         self.delegate = Delegate(**options)
         try:
-            self._interpreter = self._build()
+            self._interpreter = self._build(num_threads)
             self._check()
         except BaseException:
             self.delegate.close()
@@ -87,26 +90,17 @@ class Inference:
             f"{reason} What it takes: uint8 models quantised per tensor"
         )
 
-    def _build(self) -> Any:
+    def _build(self, threads: int | None) -> Any:
         try:
             interpreter = litert.interpreter_class()(
-                model_content=self.content, experimental_delegates=[self.delegate]
+                model_content=self.content,
+                experimental_delegates=[self.delegate],
+                num_threads=threads,
             )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise self._told(error) from error
+            raise litert_failure(error, self.graph.name, self.delegate) from error
         return interpreter
-
-    def _told(self, error: Exception) -> Exception:
-        """What the delegate said, if it was the one that failed."""
-        if isinstance(error, LapilliError):
-            return error
-        text = " ".join(str(error).split())
-        told = self.delegate.error
-        # LiteRT's text has the delegate's if that was asked; none at all if it refused to ask.
-        if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
-            return told
-        return ModelError(f"{self.graph.name}: LiteRT refuses the model: {text}")
 
     # ------------------------------------------------------------------------------------- inputs
 
@@ -137,7 +131,7 @@ class Inference:
         try:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise self._told(error) from error
+            raise litert_failure(error, self.graph.name, self.delegate) from error
         return time.perf_counter() - start
 
     def run_timed(self, repeat: int = 1) -> Times:
@@ -179,6 +173,18 @@ class Inference:
 def load_input(path: str | Path, tensor: Tensor) -> Values:
     """An input tensor from an .npy file or a picture; raises ModelError if it does not fit."""
     return read_input(path, tensor).values
+
+
+def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> Exception:
+    """What to raise for an error of LiteRT's: the delegate's own if it was the one that failed."""
+    if isinstance(error, LapilliError):
+        return error
+    text = " ".join(str(error).split())
+    told = delegate.error if delegate is not None else None
+    # LiteRT's text has the delegate's if that was asked; none at all if it refused to ask.
+    if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
+        return told
+    return ModelError(f"{name}: LiteRT refuses the model: {text}")
 
 
 def read_input(path: str | Path, tensor: Tensor) -> Input:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.device import Device, DeviceBuffer
-from lapilli.errors import UsageError
+from lapilli.errors import HangError, UsageError
+from lapilli.hang import with_recording
 from lapilli.program import Binding, Bytes, Part
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a submit may take."""
+
+
+@dataclass
+class Spent:
+    """Seconds that all inferences together took so far: copying inputs and outputs, and in the
+    device's ``submit`` and ``wait``."""
+
+    write: float = 0.0
+    submit: float = 0.0
+    wait: float = 0.0
+    read: float = 0.0
 
 
 class LoadedPart:
@@ -25,6 +39,7 @@ class LoadedPart:
         self.device = device
         self.lock = threading.RLock()
         """Hold it from the first ``write`` to the last ``read`` of an inference."""
+        self.spent = Spent()
         self._timeout = timeout
         self._buffers: list[DeviceBuffer] = []
         try:
@@ -47,6 +62,7 @@ class LoadedPart:
 
     def write(self, tensor: int, values: NDArray[np.uint8]) -> None:
         """Fill input ``tensor`` with ``values``, whose number of elements must be the tensor's."""
+        start = time.perf_counter()
         binding, view = self._inputs[tensor]
         if values.size != binding.size or values.dtype.itemsize != 1:
             raise UsageError(
@@ -54,17 +70,37 @@ class LoadedPart:
                 f"not {values.dtype} of shape {list(values.shape)}"
             )
         view[:] = values.reshape(-1).view(np.uint8)
+        self.spent.write += time.perf_counter() - start
 
     def execute(self) -> None:
         """One submit and one wait."""
-        self.device.wait(self.device.submit(self._commands, self._buffers), self._timeout)
+        self.finish(self.start())
+
+    def start(self) -> int:
+        """Submit; returns the fence to ``finish`` with. The tensors are the NPU's until then."""
+        start = time.perf_counter()
+        fence = self.device.submit(self._commands, self._buffers)
+        self.spent.submit += time.perf_counter() - start
+        return fence
+
+    def finish(self, fence: int) -> None:
+        """Wait for a submit. A HangError carries what was submitted, see ``lapilli.hang``."""
+        start = time.perf_counter()
+        try:
+            self.device.wait(fence, self._timeout)
+        except HangError as error:
+            chip = self.device.chip.name
+            raise with_recording(error, self.part, self._commands, self._buffers, chip) from error
+        self.spent.wait += time.perf_counter() - start
 
     def read(self, tensor: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Output ``tensor`` in its shape, copied to ``out`` if given."""
+        start = time.perf_counter()
         binding, view = self._outputs[tensor]
         if out is None:
             out = np.empty(binding.shape, np.uint8)
         out.reshape(-1).view(np.uint8)[:] = view
+        self.spent.read += time.perf_counter() - start
         return out
 
     def run(self, inputs: Mapping[int, NDArray[np.uint8]]) -> dict[int, NDArray[np.uint8]]:

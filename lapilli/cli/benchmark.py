@@ -1,0 +1,134 @@
+"""``lapilli benchmark``: how long a model takes, in benchmark_model's words."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from lapilli import litert
+from lapilli.benchmark import SPENT, Benchmark, Limits, Report, to_json
+from lapilli.cli import text
+from lapilli.diff import random_inputs
+from lapilli.errors import UsageError
+from lapilli.inference import load_input
+
+LABELS = {"device": "device, submit and wait", "python": "Python", "cpu": "CPU operators, LiteRT"}
+DEFAULTS = Limits()
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _seconds(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise click.BadParameter(f"{value} is not a number of seconds of 0 or more")
+    return value
+
+
+def _option(name: str, default: float, help_text: str) -> Callable[[Command], Command]:
+    """An option spelt as benchmark_model spells it."""
+    kind: dict[str, Any] = {"type": int}
+    if isinstance(default, float):
+        kind = {"type": float, "callback": _seconds}
+    return click.option(
+        f"--{name}", default=default, show_default=True, help=help_text, metavar="N", **kind
+    )
+
+
+@click.command()
+@click.argument("model", metavar="MODEL.tflite")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="emulator:a311d, a render node, or auto (a board only).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["reference", "best"]),
+    default="best",
+    show_default=True,
+    help="How jobs are laid out on the NPU.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="IMAGE|X.npy",
+    help="A picture or an .npy file; once for each input of the model.  [default: random values]",
+)
+@_option("num_threads", -1, "Threads of LiteRT's CPU operators; -1: its own choice.")
+@_option("warmup_runs", DEFAULTS.warmup_runs, "Inferences to warm up, at least.")
+@_option("warmup_min_secs", DEFAULTS.warmup_min_secs, "Seconds to warm up, at least.")
+@_option("num_runs", DEFAULTS.num_runs, "Inferences to time, at least.")
+@_option("min_secs", DEFAULTS.min_secs, "Seconds to time, at least.")
+@_option("max_secs", DEFAULTS.max_secs, "Seconds after which a phase ends in any case.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def benchmark(
+    model: str,
+    device: str,
+    schedule: str,
+    inputs: tuple[str, ...],
+    num_threads: int,
+    as_json: bool,
+    **limits: Any,
+) -> None:
+    """Time MODEL.tflite with the options, phases and closing lines of TFLite's benchmark_model.
+
+    Above the closing line stands how much of an average inference was spent waiting for the device,
+    in Python, and in LiteRT with its CPU operators.
+    """
+    for name in ("warmup_runs", "num_runs"):
+        if limits[name] < 0:
+            raise UsageError(f"--{name} {limits[name]}: a number of inferences is 0 or more")
+    with litert.native_messages():
+        timed = Benchmark(model, device, schedule=schedule, num_threads=num_threads)
+    try:
+        values = random_inputs(timed.graph)
+        if inputs:
+            tensors = timed.input_tensors
+            if len(inputs) != len(tensors):
+                raise UsageError(
+                    f"{timed.graph.name} has {text.count(len(tensors), 'input')}; "
+                    f"--input was given {len(inputs)} times"
+                )
+            values = [load_input(path, t) for path, t in zip(inputs, tensors, strict=True)]
+        report = timed.measure(
+            Limits(**limits), values, None if as_json else lambda line: click.echo(line, err=True)
+        )
+    finally:
+        timed.close()
+    if as_json:
+        source = list(inputs) or "random values, seed 0"
+        click.echo(json.dumps({"input": source, **to_json(report)}, indent=2))
+    else:
+        _print(report)
+
+
+def _print(report: Report) -> None:
+    click.echo(
+        text.clean(
+            f"{report.model} on {report.device}, {report.runtime}: {report.npu_operators} of "
+            f"{text.count(report.operators, 'operator')} on the NPU in "
+            f"{text.count(report.partitions, 'part')}"
+        )
+    )
+    click.echo()
+    for name, phase in (("Warm-up", report.warmup), ("Inference", report.regular)):
+        click.echo(f"{name}, us:")
+        click.echo(phase.line())
+    click.echo()
+    click.echo("Where an average inference was:")
+    total = sum(vars(report.spent).values())
+    for name, microseconds in vars(report.spent).items():
+        share = 100 * microseconds / total if total else 0.0
+        click.echo(f"  {LABELS[name]:<24}{microseconds:>12,.0f} us {share:>6.1f} %")
+    click.echo()
+    for name, meaning in SPENT.items():
+        for line in text.wrapped(f"  {LABELS[name].split(',')[0]:<15}", meaning, text.width()):
+            click.echo(line)
+    click.echo()
+    click.echo(f"Init has {report.compile} us of compiling for the NPU.")
+    click.echo(report.timings())

@@ -1,0 +1,360 @@
+"""``lapilli diff``: operator by operator, what the NPU computes against what the CPU does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from lapilli import litert, tflite
+from lapilli.cli import text
+from lapilli.diff import (
+    ACCUMULATED,
+    ALONE,
+    REFERENCES,
+    YARDSTICKS,
+    Diff,
+    Layer,
+    diff,
+    random_inputs,
+)
+from lapilli.diff_report import CSV_COLUMNS, to_csv, to_json
+from lapilli.diff_statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference, Values
+from lapilli.errors import ResultsDiffer, UsageError
+from lapilli.files import replacing
+from lapilli.graph import Graph
+from lapilli.inference import load_input
+
+WIDE = 100
+"""From this width on, output shapes are shown."""
+KIND_WIDTH = 17
+SHAPE_WIDTH = 14
+
+
+@click.command("diff")
+@click.argument("model", metavar="MODEL.tflite")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="IMAGE|X.npy",
+    help="A picture or an .npy file; once for each input of the model.  [default: random values]",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random values.")
+@click.option(
+    "--device",
+    default="emulator:a311d",
+    show_default=True,
+    help="The NPU: emulator:CHIP, a render node, or auto (a board only).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["reference", "best"]),
+    default="best",
+    show_default=True,
+    help="How jobs are laid out on the NPU.",
+)
+@click.option(
+    "--reference",
+    type=click.Choice(list(REFERENCES)),
+    default="xnnpack",
+    show_default=True,
+    help="The CPU's kernels: LiteRT's default, its builtin or its reference ones.",
+)
+@click.option(
+    "--tolerance",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="STEPS",
+    help="Exit with 6 if an operator alone differs by more output steps than that.",
+)
+@click.option("--histogram", is_flag=True, help="Also print the histogram of every operator.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Write everything as a table here.")
+@click.option("--plot", metavar="OUT.png", help="Draw the error by operator here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def diff_command(
+    model: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    device: str,
+    schedule: str,
+    reference: str,
+    tolerance: int,
+    histogram: bool,
+    csv_file: str | None,
+    plot: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the NPU with the CPU, operator by operator of MODEL.tflite.
+
+    Each operator is compared alone, on the CPU's inputs, and accumulated, where differences travel
+    through the model. Exit code 6 if any operator alone differs by more than --tolerance steps of
+    its output; accumulated differences are shown but don't count.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: a seed is 0 or more")
+    graph = tflite.parse(tflite.read_file(model), Path(model).name, source=model)
+    values = _load_inputs(graph, inputs) if inputs else random_inputs(graph, seed)
+    with _progress() as progress, litert.native_messages():
+        found = diff(
+            model,
+            device,
+            values,
+            schedule=schedule,
+            reference=reference,
+            tolerance=tolerance,
+            progress=progress,
+        )
+    source = ", ".join(inputs) if inputs else f"random values, seed {seed}"
+    if as_json:
+        click.echo(json.dumps({"input": source, **to_json(found)}, indent=2))
+    else:
+        _print(found, source, histogram)
+    if csv_file is not None:
+        _write_csv(csv_file, found)
+    if plot is not None:
+        from lapilli.diff_plot import draw
+
+        picture = draw(found)
+        with replacing(plot) as file:
+            picture.save(file, "PNG")
+    _judge(found)
+
+
+def _judge(found: Diff) -> None:
+    """Exit code 6 and one line about why."""
+    first = found.first_over(alone=True)
+    if first is not None:
+        sys.stdout.flush()
+        count = len({layer.operator for layer in found.over(alone=True)})
+        raise ResultsDiffer(
+            f"{found.model}: {text.count(count, 'operator')} alone "
+            f"{'differs' if count == 1 else 'differ'} from the CPU by more than "
+            f"{text.count(found.tolerance, 'step')}; {_named(first, first.alone)}"
+        )
+
+
+def _load_inputs(graph: Graph, paths: Sequence[str]) -> list[Values]:
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    if len(paths) != len(tensors):
+        wanted = ", ".join(f"{t.name} ({t.dtype} {list(t.shape)})" for t in tensors)
+        raise UsageError(
+            f"{graph.name} has {text.count(len(tensors), 'input')}: {wanted}; "
+            f"--input was given {len(paths)} times"
+        )
+    return [load_input(path, tensor) for path, tensor in zip(paths, tensors, strict=True)]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, steps: None
+        return
+    import os
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn())
+    # A second way to the terminal: the first is closed to keep the runtime's messages away.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream,
+        Progress(*columns, console=Console(file=stream), transient=True) as bar,
+    ):
+        task = bar.add_task("", total=None)
+        yield lambda done, steps: bar.update(task, completed=done, total=steps)
+
+
+def _write_csv(path: str, found: Diff) -> None:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([text.clean(cell) for cell in row] for row in to_csv(found))
+    with replacing(path) as file:
+        file.write(buffer.getvalue().encode("utf-8", "replace"))
+
+
+# --------------------------------------------------------------------------------------- the table
+
+
+def _print(found: Diff, source: str, histogram: bool) -> None:
+    width = text.width()
+    reference = found.reference
+    by = ""
+    if reference.operators is not None and reference.operators < found.operators:
+        by = (
+            f" ({reference.operators} of {text.count(found.operators, 'operator')}, "
+            "the rest by its builtin kernels)"
+        )
+    click.echo(text.clean(found.model))
+    _wrapped("NPU    ", f"{found.device}, schedule {found.schedule}", width)
+    _wrapped("CPU    ", f"{reference.title}{by}", width)
+    _wrapped("input  ", source, width)
+    click.echo()
+    _print_layers(found, width)
+    click.echo()
+    _print_totals(found)
+    if histogram:
+        click.echo()
+        _print_histograms(found)
+    click.echo()
+    _print_definitions(found, width)
+    click.echo()
+    for alone in (True, False):
+        _wrapped(f"{_side(alone):<14}", _verdict(found, alone), width)
+
+
+def _side(alone: bool) -> str:
+    return "alone" if alone else "accumulated"
+
+
+def _print_layers(found: Diff, width: int) -> None:
+    wide = width >= WIDE
+    space = " " * (SHAPE_WIDTH + 2) if wide else ""
+    measures = f"{'max':>4} {'mean':>6} {'unequal':>7} {'SNR':>5}"
+    left = f"{'#':>3} {'operator':<{KIND_WIDTH}} "
+    shape = f"{'output':<{SHAPE_WIDTH}}  " if wide else ""
+    above = " ".join(f" {f'{_side(alone)} ':─<{len(measures) - 1}}" for alone in (True, False))
+    click.echo(f"{' ' * len(left)}{space}    {above}")
+    click.echo(_bold(f"{left}{shape}on  {measures} {measures}"))
+    for layer in found.layers:
+        shape = ""
+        if wide:
+            shape = f"{text.clean(text.shape(layer.tensor.shape), SHAPE_WIDTH):<{SHAPE_WIDTH}}  "
+        kind = text.clean(layer.kind, KIND_WIDTH)
+        row = (
+            f"{layer.operator:>3} {kind:<{KIND_WIDTH}} {shape}"
+            f"{'CPU' if layer.part is None else 'NPU'} {_measures(layer.alone)} "
+            f"{_measures(layer.accumulated)}"
+        )
+        over = layer.alone is not None and layer.alone.exceeds(found.tolerance)
+        click.echo(_red(f"{row} !") if over else row.rstrip())  # 79 columns with shapes left out
+
+
+def _measures(found: Difference | None) -> str:
+    if found is None:
+        return " " * 25
+    maximum = "-" if found.maximum is None else str(found.maximum)
+    return (
+        f"{maximum:>4} {_mean(found.mean):>6} {_percent(found.share):>7} "
+        f"{_decibels(found.snr_db):>5}"
+    )
+
+
+def _mean(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value == 0:
+        return "0"
+    return "<0.001" if value < 0.0005 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _percent(share: float) -> str:
+    if share in (0, 1):
+        return f"{100 * share:.0f}%"
+    return "<0.01%" if share < 0.00005 else ">99.99%" if share > 0.99995 else f"{100 * share:.2f}%"
+
+
+def _decibels(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if math.isfinite(value) else str(value)
+
+
+def _print_totals(found: Diff) -> None:
+    """All layers together, with the histogram."""
+    sides = [("alone", found.total(True)), ("accumulated", found.total(False))]
+    if found.yardstick is not None:
+        sides.append((_yardstick_name(found), found.yardstick))
+    head = "".join(f"{name:>9}" for name in HISTOGRAM_NAMES)
+    click.echo(_bold(f"{'all values':<14}{'max':>4} {'mean':>6} {head}"))
+    for name, whole in sides:
+        counts = whole.histogram or ()
+        stepped = max(sum(counts), 1)
+        shares = "".join(f"{_percent(count / stepped):>9}" for count in counts)
+        click.echo(f"{name:<14}{whole.maximum:>4} {_mean(whole.mean):>6} {shares}")
+
+
+def _print_histograms(found: Diff) -> None:
+    head = "".join(f"{name:>8}" for name in HISTOGRAM_NAMES)
+    click.echo(_bold(f"{'#':>3} {'operator':<{KIND_WIDTH}} {'':<6}{head}"))
+    for layer in found.layers:
+        label = f"{layer.operator:>3} {text.clean(layer.kind, KIND_WIDTH):<{KIND_WIDTH}}"
+        for alone in (True, False):
+            side = layer.alone if alone else layer.accumulated
+            if side is not None and side.histogram is not None:
+                counts = "".join(f"{count:>8}" for count in side.histogram)
+                click.echo(f"{label} {'alone' if alone else 'accum.':<6}{counts}")
+                label = " " * len(label)
+
+
+def _print_definitions(found: Diff, width: int) -> None:
+    definitions = {"alone": ALONE, "accumulated": ACCUMULATED, **DEFINITIONS}
+    definitions["0 1 2 ... >8"] = "histogram: share of the values by |d|, floats left out"
+    if found.yardstick is not None:
+        definitions[_yardstick_name(found)] = (
+            "what other CPU kernels of LiteRT give for the same model and input, compared with the "
+            "reference: how much accumulates without any NPU"
+        )
+    if any(
+        d is not None and d.maximum is None for r in found.layers for d in (r.alone, r.accumulated)
+    ):
+        definitions["-"] = "floats have no steps"
+    if found.over(alone=True):
+        definitions["!"] = f"alone, more than {text.count(found.tolerance, 'step')}"
+    for name, meaning in definitions.items():
+        _wrapped(f"{name:<14}", meaning, width)
+
+
+def _yardstick_name(found: Diff) -> str:
+    return f"{YARDSTICKS[found.reference.name]} (CPU)"
+
+
+def _verdict(found: Diff, alone: bool) -> str:
+    compared = {
+        layer.operator
+        for layer in found.layers
+        if (layer.alone if alone else layer.accumulated) is not None
+    }
+    over = {layer.operator for layer in found.over(alone)}
+    steps = text.count(found.tolerance, "step")
+    first = found.first_over(alone)
+    if first is None:
+        return f"no operator differs by more than {steps}; {len(compared)} compared"
+    verb = "differs" if len(over) == 1 else "differ"
+    return (
+        f"{len(over)} of {text.count(len(compared), 'operator')} {verb} by more than {steps}; "
+        f"{_named(first, first.alone if alone else first.accumulated)}"
+    )
+
+
+def _named(layer: Layer, found: Difference | None) -> str:
+    """The first operator over the tolerance, for a sentence."""
+    assert found is not None
+    name = text.clean(layer.tensor.name, 48)
+    return (
+        f"the first is operator {layer.operator}, {text.clean(layer.kind)} making {name}: "
+        f"max {found.maximum}, {_percent(found.share)} unequal"
+    )
+
+
+def _wrapped(head: str, body: str, width: int) -> None:
+    for line in text.wrapped(head, text.clean(body), width):
+        click.echo(line)
+
+
+def _bold(line: str) -> str:
+    return click.style(line, bold=True) if text.colours_wanted(sys.stdout) else line
+
+
+def _red(line: str) -> str:
+    return click.style(line, fg="red") if text.colours_wanted(sys.stdout) else line
