@@ -63,9 +63,10 @@ class Explanation:
         return self.macs_on_npu / self.macs if self.macs else 0.0
 
 
-def explain(graph: Graph, chip: Chip) -> Explanation:
-    """The report on ``graph`` for ``chip``."""
-    verdicts = support.judge_all(graph, chip)
+def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
+    """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
+    left to the CPU."""
+    verdicts = _without_small_parts(graph, support.judge_all(graph, chip), min_partition)
     lines = tuple(
         _line(graph, operator, verdict)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)
@@ -80,6 +81,25 @@ def explain(graph: Graph, chip: Chip) -> Explanation:
         for part in partition.partition(graph, [verdict.supported for verdict in verdicts])
     )
     return Explanation(graph.name, chip.name, lines, runs)
+
+
+def _without_small_parts(
+    graph: Graph, verdicts: tuple[Verdict, ...], least: int
+) -> tuple[Verdict, ...]:
+    """The verdicts, with operators in parts of fewer than ``least`` refused."""
+    found = list(verdicts)
+    for part in partition.partition(graph, [verdict.supported for verdict in verdicts]):
+        if part.on_npu and len(part.operators) < least:
+            for i in part.operators:
+                found[i] = Verdict(
+                    verdicts[i].operator,
+                    False,
+                    "min_partition",
+                    f"An NPU part has at least {least} operators (min_partition).",
+                    f"a part of {len(part.operators)}",
+                    "Ask for a smaller min_partition.",
+                )
+    return tuple(found)
 
 
 def _line(graph: Graph, operator: Operator, verdict: Verdict) -> OperatorLine:
@@ -131,8 +151,9 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
     ``operators``: one entry each with ``operator`` (index in the .tflite), ``kind``, ``inputs`` and
     ``outputs`` (shapes), ``on`` (``NPU`` or ``CPU``), ``macs``, and for the CPU ``rule``,
-    ``allowed`` and ``found``, else null. ``runs``: operators done by one processor without a break,
-    in execution order, with the bytes that enter and leave. ``summary``: counts.
+    ``allowed``, ``found`` and, where one is known, ``remedy``, else null. ``runs``: operators done
+    by one processor without a break, in execution order, with the bytes that enter and leave.
+    ``summary``: counts.
     """
     e = explanation
     return {
@@ -170,4 +191,5 @@ def _operator_json(line: OperatorLine) -> dict[str, Any]:
         "rule": verdict.rule or None,
         "allowed": verdict.allowed or None,
         "found": verdict.found or None,
+        "remedy": verdict.remedy or None,
     }

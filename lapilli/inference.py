@@ -49,6 +49,9 @@ class Input:
     picture_size: tuple[int, int] | None
 
 
+LEFT_BY_SIZE = "Its part has fewer operators than min_partition."
+
+
 class Inference:
     """One model on one device. ``graph`` is the model as read from the file."""
 
@@ -159,7 +162,8 @@ class Inference:
         for operator in self.graph.operators:
             if operator.index not in on_npu:
                 verdict = verdicts.get(operator.index)
-                reason = verdict.reason if verdict and not verdict.supported else "left to the CPU"
+                refused = verdict is not None and not verdict.supported
+                reason = verdict.reason if refused else LEFT_BY_SIZE
                 rule = getattr(verdict, "rule", "")
                 found.append(CpuOperator(operator.index, operator.kind, reason, rule))
         return tuple(found)

@@ -1,6 +1,7 @@
 """What the NPU takes: one function a restriction, its docstring the sentence a user reads.
 
 A rule gets the graph, the operator and the chip; it returns None if it holds, else what was found.
+A docstring's second paragraph says what a user can do about it, where there is something.
 ``docs/operators.md`` is generated from the same functions.
 """
 
@@ -35,6 +36,7 @@ class Verdict:
     rule: str = ""
     allowed: str = ""
     found: str = ""
+    remedy: str = ""
 
     @property
     def reason(self) -> str:
@@ -77,7 +79,11 @@ def operands_present(graph: Graph, operator: Operator, chip: Chip) -> str | None
 
 
 def bytes_unsigned(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Inputs and outputs are uint8."""
+    """Inputs and outputs are uint8.
+
+    Remedy: Quantise the model to uint8 per tensor: quantisation-aware training with the
+    TensorFlow 1 converter gives such models (inference_type uint8).
+    """
     for tensor in _data_tensors(graph, operator):
         if tensor.dtype != "uint8":
             return f"{tensor.name} is {tensor.dtype}"
@@ -85,7 +91,11 @@ def bytes_unsigned(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def quantised_per_tensor(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Every tensor has one scale above 0 and one zero point from 0 to 255."""
+    """Every tensor has one scale above 0 and one zero point from 0 to 255.
+
+    Remedy: Convert with one scale a tensor (converter option
+    _experimental_disable_per_channel).
+    """
     count = 2 if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD") else 1
     for index in (*operator.inputs[:count], *operator.outputs):
         tensor = graph.tensors[index]
@@ -102,7 +112,10 @@ def quantised_per_tensor(graph: Graph, operator: Operator, chip: Chip) -> str | 
 
 
 def batch_of_one(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Images have up to four dimensions, none of them 0, and a batch of 1."""
+    """Images have up to four dimensions, none of them 0, and a batch of 1.
+
+    Remedy: Feed images one at a time.
+    """
     for tensor in _data_tensors(graph, operator):
         shape = tensor.shape
         if len(shape) > 4 or 0 in shape or (len(shape) == 4 and shape[0] != 1):
@@ -160,21 +173,30 @@ def shapes_agree(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def no_dilation(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Dilation is 1."""
+    """Dilation is 1.
+
+    Remedy: Use a larger kernel or a stride instead.
+    """
     options = _convolution(operator)
     found = (options.dilation_rows, options.dilation_columns)
     return None if found == (1, 1) else f"dilation {found[0]}x{found[1]}"
 
 
 def stride_one_or_two(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Strides are 1 or 2, the same for rows and columns."""
+    """Strides are 1 or 2, the same for rows and columns.
+
+    Remedy: Use stride 2, twice if need be.
+    """
     options = _convolution(operator)
     found = (options.stride_rows, options.stride_columns)
     return None if found in ((1, 1), (2, 2)) else f"stride {found[0]}x{found[1]}"
 
 
 def kernel_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Kernels are no larger than the chip takes (A311D: 11x11)."""
+    """Kernels are no larger than the chip takes (A311D: 11x11).
+
+    Remedy: Use several smaller kernels one after another.
+    """
     rows, columns = _tensor(graph, operator.inputs[1]).shape[1:3]
     if rows > chip.maximum_kernel_rows or columns > chip.maximum_kernel_columns:
         return f"{rows}x{columns}"
@@ -191,7 +213,10 @@ def padding_reaches(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 def image_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
     """Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 into
-    a convolution with stride 2)."""
+    a convolution with stride 2).
+
+    Remedy: Cut the image into pieces.
+    """
     strided = isinstance(operator.options, Convolution) and operator.options.stride_rows > 1
     side = SIDE_MAXIMUM // 2 - 1 if strided else SIDE_MAXIMUM
     for tensor in _data_tensors(graph, operator):
@@ -205,7 +230,11 @@ def image_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def activation_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6."""
+    """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6.
+
+    Remedy: Quantise so that the output range ends at 6 (scale 6/255, zero point 0), or use
+    ReLU.
+    """
     options = operator.options
     assert isinstance(options, (Convolution, Addition))
     if options.activation in (Activation.NONE, Activation.RELU):
@@ -242,7 +271,10 @@ def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Both operands of an addition and the result have the same shape."""
+    """Both operands of an addition and the result have the same shape.
+
+    Remedy: Repeat the smaller operand to the larger one's shape when the model is built.
+    """
     shapes = [_tensor(graph, i).shape for i in (*operator.inputs[:2], operator.outputs[0])]
     if shapes[0] == shapes[1] == shapes[2]:
         return None
@@ -250,7 +282,10 @@ def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def operands_computed(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Images that go in are computed, not constant."""
+    """Images that go in are computed, not constant.
+
+    Remedy: Fold the constant into the bias of the convolution in front.
+    """
     for index in _images_in(operator):
         if _tensor(graph, index).data is not None:
             return f"{_tensor(graph, index).name} is constant"
@@ -266,7 +301,10 @@ def addition_size(graph: Graph, operator: Operator, chip: Chip) -> str | None:
 
 
 def pad_of_rows_and_columns(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Padding is constant and adds rows and columns only."""
+    """Padding is constant and adds rows and columns only.
+
+    Remedy: Pad rows and columns only, with constant amounts.
+    """
     amounts = _tensor(graph, operator.inputs[1])
     if amounts.data is None or amounts.data.shape != (4, 2):
         return f"paddings of shape {list(amounts.shape)}"
@@ -277,7 +315,10 @@ def pad_of_rows_and_columns(graph: Graph, operator: Operator, chip: Chip) -> str
 
 
 def pad_keeps_values(graph: Graph, operator: Operator, chip: Chip) -> str | None:
-    """Padding does not change scale or zero point."""
+    """Padding does not change scale or zero point.
+
+    Remedy: Give input and output of the padding the same quantisation.
+    """
     source, target = (
         _tensor(graph, i).quantization for i in (operator.inputs[0], operator.outputs[0])
     )
@@ -303,6 +344,26 @@ def divisible_channels(graph: Graph, operator: Operator, chip: Chip) -> str | No
         return None
     channels = _tensor(graph, operator.outputs[0]).shape[3]
     return f"{channels} output channels" if channels % DIVISIBLE_BY else None
+
+
+OPERATOR_REMEDIES = {
+    "FULLY_CONNECTED": "Write it as a 1x1 CONV_2D over a 1x1 image.",
+    "RELU": "Fuse it into the convolution in front.",
+    "RELU6": "Fuse it into the convolution in front.",
+    "SUB": "Turn it into an ADD by negating an operand's weights in front.",
+}
+"""What to do about operators that the NPU does not take."""
+_REMEDY = "Remedy: "
+
+
+def sentence(rule: Rule) -> str:
+    """What must hold, in one line."""
+    return " ".join((rule.__doc__ or "").partition(_REMEDY)[0].split())
+
+
+def remedy_of(rule: Rule) -> str:
+    """What a user can do where it does not, in one line; empty if nothing is known."""
+    return " ".join((rule.__doc__ or "").partition(_REMEDY)[2].split())
 
 
 CONVOLUTION_RULES: tuple[Rule, ...] = (
@@ -358,12 +419,13 @@ def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = (
     rules = RULES.get(operator.kind)
     if rules is None:
         names = ", ".join(RULES)
-        return Verdict(operator.index, False, "operator", f"The NPU takes {names}.", operator.kind)
+        allowed, remedy = f"The NPU takes {names}.", OPERATOR_REMEDIES.get(operator.kind, "")
+        return Verdict(operator.index, False, "operator", allowed, operator.kind, remedy)
     for rule in (*rules, *more):
         found = rule(graph, operator, chip)
         if found is not None:
-            sentence = " ".join((rule.__doc__ or "").split())
-            return Verdict(operator.index, False, rule.__name__, sentence, found)
+            allowed, remedy = sentence(rule), remedy_of(rule)
+            return Verdict(operator.index, False, rule.__name__, allowed, found, remedy)
     return Verdict(operator.index, True)
 
 

@@ -555,3 +555,11 @@ def test_the_page_of_operators_is_current() -> None:
         [sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stdout
+
+
+def test_explain_leaves_small_parts_to_the_cpu_if_asked() -> None:
+    result = call("explain", DIGITS, "--min-partition", 10, "--json")
+    report = json.loads(result.stdout)
+    assert report["summary"]["on_npu"] == 0
+    first = report["operators"][0]
+    assert (first["rule"], first["found"]) == ("min_partition", "a part of 9")

@@ -322,9 +322,7 @@ def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
     broken = {parameter.values[0] for parameter in BROKEN} | {"padding_reaches"}
     assert broken == rules
     found = {
-        rule.__name__: " ".join((rule.__doc__ or "").split())
-        for group in support.RULES.values()
-        for rule in group
+        rule.__name__: support.sentence(rule) for group in support.RULES.values() for rule in group
     }
     assert found == SENTENCES
 

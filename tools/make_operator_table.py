@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from lapilli.compiler import chip_named  # noqa: E402
 from lapilli.errors import Unsupported  # noqa: E402
 from lapilli.hw.chips import CHIPS, Chip  # noqa: E402
-from lapilli.support import RULES, Rule  # noqa: E402
+from lapilli.support import RULES, remedy_of, sentence  # noqa: E402
 
 HEAD = """# Operators the NPU takes
 
@@ -29,9 +29,9 @@ are not listed stay on the CPU.
 """
 
 
-def sentence(rule: Rule) -> str:
-    """The rule's docstring in one line."""
-    return " ".join((rule.__doc__ or "").split()).replace("|", "\\|")
+def cell(text: str) -> str:
+    """``text`` as the content of a table's cell."""
+    return text.replace("|", "\\|")
 
 
 def compiles_for(chip: Chip) -> bool:
@@ -48,8 +48,11 @@ def page() -> str:
     lines = [HEAD, "Programs can be compiled for:", ""]
     lines += [f"- `{chip.name}`: {chip.evidence.value}" for chip in CHIPS if compiles_for(chip)]
     for kind, rules in RULES.items():
-        lines += ["", f"## {kind}", "", "| rule | what must hold |", "|---|---|"]
-        lines += [f"| `{rule.__name__}` | {sentence(rule)} |" for rule in rules]
+        lines += ["", f"## {kind}", "", "| rule | what must hold | what to do |", "|---|---|---|"]
+        lines += [
+            f"| `{rule.__name__}` | {cell(sentence(rule))} | {cell(remedy_of(rule))} |"
+            for rule in rules
+        ]
     return "\n".join(lines) + "\n"
 
 

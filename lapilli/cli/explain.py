@@ -22,13 +22,20 @@ GAP = "  "
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
 @click.option("--chip", default="a311d", show_default=True, help="The chip in question.")
+@click.option(
+    "--min-partition",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Leave NPU parts of fewer operators to the CPU.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 4 if any operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def explain(model: str, chip: str, strict: bool, as_json: bool) -> None:
+def explain(model: str, chip: str, min_partition: int, strict: bool, as_json: bool) -> None:
     """Say for every operator of MODEL.tflite whether the NPU takes it, and if not, why."""
     found = compiler.chip_named(chip)
     graph = tflite.parse(tflite.read_file(model), Path(model).name, source=model)
-    report = explanation.explain(graph, found)
+    report = explanation.explain(graph, found, min_partition)
     if as_json:
         click.echo(json.dumps(explanation.to_json(report), indent=2))
     else:
@@ -53,6 +60,9 @@ def _print(report: Explanation) -> None:
         if first.verdict.found != first.operator.kind:
             example = f" Found first: {first.verdict.found}."
         _print_wrapped(f"{number:3}  ", f"{allowed} Broken by {_ranges(operators)}.{example}")
+        for remedy, indices in _remedies(lines).items():
+            which = "" if len(indices) == len(lines) else f" ({_ranges(indices)})"
+            _print_wrapped("     ", f"What to do{which}: {remedy}")
     _print_runs(report)
     total = len(report.operators)
     click.echo()
@@ -70,6 +80,15 @@ def _rules(report: Explanation) -> dict[str, list[OperatorLine]]:
         if not line.verdict.supported:
             rules.setdefault(line.verdict.allowed, []).append(line)
     return rules
+
+
+def _remedies(lines: list[OperatorLine]) -> dict[str, list[int]]:
+    """What a user can do about operators that break a rule, where something is known."""
+    found: dict[str, list[int]] = {}
+    for line in lines:
+        if line.verdict.remedy:
+            found.setdefault(line.verdict.remedy, []).append(line.operator.index)
+    return found
 
 
 def _print_table(report: Explanation, rules: dict[str, list[OperatorLine]]) -> None:

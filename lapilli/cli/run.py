@@ -106,6 +106,13 @@ class Reading:
     help="Timed runs after the first; the best one counts.",
 )
 @click.option("--output", metavar="OUT.npz", help="Write the raw output tensors here.")
+@click.option(
+    "--min-partition",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Leave NPU parts of fewer operators to the CPU.",
+)
 @click.option("--strict", is_flag=True, help="Fail if an operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
@@ -120,6 +127,7 @@ def run(
     save_image: str | None,
     runs: int,
     output: str | None,
+    min_partition: int,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -132,7 +140,7 @@ def run(
     _check_wishes(wishes)
     names = label_files.load(labels) if labels else None
     with litert.native_messages():
-        inference = Inference(model, device=device, schedule=schedule)
+        inference = Inference(model, device=device, schedule=schedule, min_partition=min_partition)
     try:
         if strict:
             _refuse_cpu_operators(inference)
