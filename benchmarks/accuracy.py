@@ -1,13 +1,15 @@
 """How often the emulated NPU's recorded operators differ from LiteRT's kernels; prints a table.
 
-    python benchmarks/accuracy.py
+    python benchmarks/accuracy.py [--chip a311d|imx8mp]
 
 Needs the installed package, the shared test data (LAPILLI_TEST_DATA) and ai-edge-litert.
-Recordings whose driver is wrong are left out; tests/test_emulator_recordings.py names them.
+Recordings whose driver is wrong are left out; tests/test_emulator_recordings.py and
+tests/test_emulator_v8_recordings.py name them.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,24 +26,28 @@ from oracle import (
     recording_names,
     run_litert,
 )
-from test_emulator_recordings import WRONG, operator_output
+from test_emulator_recordings import WRONG as WRONG_ON_V7
+from test_emulator_recordings import operator_output
+from test_emulator_v8_recordings import WRONG as WRONG_ON_V8
 
 from lapilli.emulator import EmulatedDevice
 from lapilli.hw.chips import find_by_name
 from lapilli.replay import replay
 
+WRONG = {"a311d": WRONG_ON_V7, "imx8mp": WRONG_ON_V8}
 
-def measure(chip_name: str = "a311d") -> dict[str, np.ndarray]:
+
+def measure(chip_name: str) -> dict[str, np.ndarray]:
     """By operator: models, values, values unequal to XNNPACK, to BUILTIN_REF, and those two to
     each other."""
     chip = find_by_name(chip_name)
     assert chip is not None
     device = EmulatedDevice(chip)
     table: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5, np.int64))
-    for name in recording_names("ops", "random", "nonsquare"):
-        if name in WRONG:
+    for name in recording_names("ops", "random", "nonsquare", chip=chip_name):
+        if name in WRONG[chip_name]:
             continue
-        recording, model = load_recording(name)
+        recording, model = load_recording(name, chip_name)
         inputs = recorded_inputs(model)
         contents = replay(recording, device, input_contents(recording, inputs))
         interpreter = run_litert(model, inputs)
@@ -55,8 +61,11 @@ def measure(chip_name: str = "a311d") -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chip", choices=sorted(WRONG), default="a311d")
+    chosen = parser.parse_args().chip
     print("operator            models     values  XNNPACK  BUILTIN_REF  XNNPACK to BUILTIN_REF")
-    for operator, (models, values, fast, reference, between) in measure().items():
+    for operator, (models, values, fast, reference, between) in measure(chosen).items():
         shares = (fast / values, reference / values, between / values)
         print(f"{operator:<20}{models:>6}{values:>11}  {shares[0]:>7.3%}  {shares[1]:>11.3%}"
               f"  {shares[2]:>22.3%}")

@@ -14,6 +14,7 @@ from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
+from lapilli.hw.coefficients import STREAM_ALIGNMENT
 from lapilli.hw.commands import Register
 from lapilli.jobs import Coefficients, Crossing, Lowered, NnJob, TpInstruction, TpJob
 from lapilli.program import Binding, BufferSpec, Job, Part, Relocation, Words
@@ -110,10 +111,11 @@ class _Assembly:
         self.state(register, number)
 
     def add_coefficients(self, data: NDArray[np.uint8]) -> int:
-        """Append a coefficient stream (whose size is a multiple of 64); its offset."""
+        """Append a coefficient buffer, which starts at a multiple of 64; its offset."""
         at = self.coefficient_bytes
-        self.coefficients.append(data)
-        self.coefficient_bytes += data.size
+        padded = np.pad(data, (0, -data.size % STREAM_ALIGNMENT))
+        self.coefficients.append(padded)
+        self.coefficient_bytes += padded.size
         return at
 
 

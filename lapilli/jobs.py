@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.requantise import AdditionNumbers
+
 
 @dataclass(frozen=True)
 class View:
@@ -139,7 +141,7 @@ class AdditionPlan:
     input_size: ImageSize
     output_size: ImageSize
     kernels: Kernels
-    scale: np.float32
+    numbers: AdditionNumbers
     tile_limits: tuple[int, int]
 
 

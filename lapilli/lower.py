@@ -419,7 +419,7 @@ def _addition(builder: _Builder, operator: Operator) -> None:
             tile_limits=plan.tile_limits,
             strided=False,
             first_pixel=False,
-            scale=plan.scale,
+            scale=plan.numbers.scale,
             input_zero_point=places[0].zero_point,
             output_zero_point=result.zero_point,
             relu=activation is not Activation.NONE,

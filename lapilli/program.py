@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.errors import UsageError
+
 Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 
@@ -109,7 +111,13 @@ class Part:
                     contents[relocation.buffer] = data.copy()
                 words = contents[relocation.buffer].view(np.uint32)
             at = relocation.offset // 4
-            address = (addresses[relocation.target] + relocation.addend) >> relocation.shift
+            place = addresses[relocation.target] + relocation.addend
+            if place & ((1 << relocation.shift) - 1):
+                raise UsageError(
+                    f"buffer {relocation.target} at {addresses[relocation.target]:#x}: "
+                    f"{place:#x} is no multiple of {1 << relocation.shift}"
+                )
+            address = place >> relocation.shift
             mask = (1 << (32 - relocation.shift)) - 1 if relocation.shift else 0xFFFFFFFF
             words[at] = (int(words[at]) & ~mask) | (address & mask)
         return commands, contents

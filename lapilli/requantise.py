@@ -115,3 +115,24 @@ def closest_addition(
     first, second = (int(weight) for weight in weights[best])
     bias = second * (scales.first.zero_point - scales.second.zero_point)
     return AdditionNumbers(first, second, bias, np.float32(used[best]))
+
+
+LARGEST_ADDITION_ERROR = 0.9
+"""Output steps that an addition's numbers may be off before rounding: below 1, rounded results are
+never more than 1 apart, and the CPU's own kernels are not exact either."""
+
+
+def addition_error(numbers: AdditionNumbers, scales: AdditionScales, used: np.float32) -> float:
+    """The most that ``numbers`` are off before rounding, in output steps, over all bytes; ``used``
+    is the scale as the instruction holds it. The error is linear, so corners are enough."""
+    first, second, output = scales.first, scales.second, scales.output
+    if not np.isfinite(used):
+        return math.inf
+    worst = 0.0
+    for a in (0 - first.zero_point, 255 - first.zero_point):
+        for b in (0 - second.zero_point, 255 - second.zero_point):
+            wanted = (first.scale * a + second.scale * b) / output.scale
+            shifted = b + second.zero_point - first.zero_point
+            made = (numbers.first * a + numbers.second * shifted + numbers.bias) * float(used)
+            worst = max(worst, abs(made - wanted))
+    return worst

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,18 +44,28 @@ _PADDINGS = {
 }
 
 
+_MEMORY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ("PyMemoryView_FromMemory", ctypes.pythonapi)
+)
+_WRITABLE = 0x200
+
+
 def values_of(array: Any, element: Any = ctypes.c_int) -> tuple[Any, ...]:
     """The elements of a TfLiteIntArray or TfLiteFloatArray, () for a null pointer."""
     if not array:
         return ()
     start = ctypes.addressof(array.contents) + ctypes.sizeof(ctypes.c_int)
-    return tuple((element * array.contents.size).from_address(start))
+    size = array.contents.size
+    # Not by ctypes' array types: each length makes a type, which only the garbage collector frees.
+    data = ctypes.string_at(start, size * ctypes.sizeof(element))
+    return struct.unpack(f"{size}{element._type_}", data)
 
 
 def int_array(values: Sequence[int]) -> Any:
     """A TfLiteIntArray that lives as long as the returned pointer."""
-    memory = (ctypes.c_int * (len(values) + 1))(len(values), *values)
-    return ctypes.cast(memory, ctypes.POINTER(tflite_c.TfLiteIntArray))
+    # Not by ctypes.cast, whose result is part of a cycle that only the garbage collector frees.
+    memory = bytearray(struct.pack(f"{len(values) + 1}i", len(values), *values))
+    return ctypes.pointer(tflite_c.TfLiteIntArray.from_buffer(memory))
 
 
 def tensor_at(context: Any, index: int) -> Any:
@@ -106,8 +117,8 @@ def _type_name(number: int) -> str:
 def view(address: int, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """The runtime's memory as an array; valid as long as that memory is."""
     kind = np.dtype(dtype)
-    memory = (ctypes.c_ubyte * (math.prod(shape) * kind.itemsize)).from_address(address)
-    return np.ndarray(shape, kind, memoryview(memory))
+    memory = _MEMORY(address, math.prod(shape) * kind.itemsize, _WRITABLE)
+    return np.ndarray(shape, kind, memory)
 
 
 def _constant(tensor: Any, shape: tuple[int, ...], dtype: str) -> Constant | None:

@@ -260,14 +260,28 @@ def scale_fits(graph: Graph, operator: Operator, chip: Chip) -> str | None:
     first, second, output = (q for q in quantizations if q is not None)
     generation = generation_of(chip)
     if operator.kind == "ADD":
-        rows, columns, channels = _image(_tensor(graph, operator.inputs[0]).shape)
         scales = requantise.AdditionScales(first, second, output)
-        size = ImageSize(columns, rows, channels)
-        found = [generation.addition(size, scales, recorded).scale for recorded in (True, False)]
-    else:
-        found = [requantise.convolution_scale(first.scale, second.scale, output.scale)]
-    unfit = [scale for scale in found if not generation.fits(scale)]
-    return f"{float(unfit[0]):.4g}" if unfit else None
+        numbers = generation.addition(ImageSize(1, 1, 1), scales, False).numbers
+        factor = max(first.scale, second.scale) / output.scale
+        return None if generation.fits(numbers.scale) else f"{factor:.4g}"
+    scale = requantise.convolution_scale(first.scale, second.scale, output.scale)
+    return None if generation.fits(scale) else f"{float(scale):.4g}"
+
+
+def addition_exact(graph: Graph, operator: Operator, chip: Chip) -> str | None:
+    """One-byte weights express an addition's two factors to within 0.9 output steps.
+
+    Remedy: Give operands and result ranges that are less unlike.
+    """
+    quantizations = [
+        _tensor(graph, i).quantization for i in (*operator.inputs[:2], operator.outputs[0])
+    ]
+    first, second, output = (q for q in quantizations if q is not None)
+    scales = requantise.AdditionScales(first, second, output)
+    size = ImageSize(1, 1, 1)
+    numbers = generation_of(chip).addition(size, scales, False).numbers
+    error = requantise.addition_error(numbers, scales, numbers.scale)
+    return None if error <= requantise.LARGEST_ADDITION_ERROR else f"{error:.2f} steps"
 
 
 def no_broadcast(graph: Graph, operator: Operator, chip: Chip) -> str | None:
@@ -397,6 +411,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         addition_size,
         activation_exact,
         scale_fits,
+        addition_exact,
     ),
     "PAD": (
         operands_present,

@@ -63,6 +63,12 @@ def nearest_scale(scale: np.float32) -> np.float32:
     return np.float32(rounded) if fits(rounded) else scale
 
 
+def _cut(scale: np.float32) -> np.float32:
+    """The scale that the instruction holds."""
+    mask = np.uint32(0xFFFFFFFF << CUT_BITS & 0xFFFFFFFF)
+    return np.float32((np.float32(scale).view(np.uint32) & mask).view(np.float32))
+
+
 def _codable(scale: np.float32) -> np.float32 | None:
     return nearest_scale(scale) if fits(scale) else None
 
@@ -70,12 +76,14 @@ def _codable(scale: np.float32) -> np.float32 | None:
 def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> AdditionPlan:
     """One 2x2 kernel over two planes, of whose taps only the first ones are not 0; operands and
     result are seen as flat images."""
+    numbers = requantise.closest_addition(scales, _codable)
     if as_recorded:
         ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
         step = np.float32(float(np.float32(max(float(ratio), 1.0))) / 255.0)
-        numbers = requantise.recorded_addition(scales, step)
-    else:
-        numbers = requantise.closest_addition(scales, _codable)
+        recorded = requantise.recorded_addition(scales, step)
+        # The recorded driver's coarse weights are kept where they do.
+        error = requantise.addition_error(recorded, scales, _cut(recorded.scale))
+        numbers = recorded if error < 1 else numbers
     image = addition_image(size.rows, size.columns, size.channels)
     assert image is not None, "support checks the size"
     long_side, short_side = max(image), min(image)
@@ -86,7 +94,7 @@ def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> Addi
         ImageSize(long_side, short_side, 2),
         ImageSize(long_side, short_side, 1),
         kernels,
-        numbers.scale,
+        numbers,
         image,
     )
 

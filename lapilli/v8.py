@@ -65,12 +65,14 @@ def _codable(scale: np.float32) -> np.float32 | None:
 
 def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> AdditionPlan:
     """A 1x1 convolution over both operands' channels: kernel k takes channel k of each."""
+    numbers = requantise.closest_addition(scales, _codable)
     if as_recorded:
         ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
         step = np.float32(np.float32(max(float(ratio), 1.0)) / np.float32(255))
-        numbers = requantise.recorded_addition(scales, step)
-    else:
-        numbers = requantise.closest_addition(scales, _codable)
+        recorded = requantise.recorded_addition(scales, step)
+        # The recorded driver's coarse weights are kept where they do.
+        error = requantise.addition_error(recorded, scales, recorded.scale)
+        numbers = recorded if error < 1 else numbers
     planes, rows, columns = _addition_view(size, as_recorded)
     values = np.zeros((planes, 2 * planes, 1, 1), np.uint8)
     each = np.arange(planes)
@@ -84,7 +86,7 @@ def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> Addi
         ImageSize(columns, rows, 2 * planes),
         ImageSize(columns, rows, planes),
         kernels,
-        numbers.scale,
+        numbers,
         image if as_recorded else (columns, rows),
     )
 

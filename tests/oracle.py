@@ -11,31 +11,30 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from shared_data import shared_data
 
+from lapilli.hw.bits import Layout
 from lapilli.hw.commands import INSTRUCTION_ADDRESS, LOAD_STATE, Opcode, Register
 from lapilli.hw.nn import NN_V7
-from lapilli.hw.nn import WORDS as NN_WORDS
 from lapilli.hw.tp import TP
-from lapilli.hw.tp import WORDS as TP_WORDS
 from lapilli.recording import Recording, load
 
 NO_DATA = "no-test-data"
 """Stands for the recordings where there are none; ``shared_data`` then skips or fails the test."""
 
 
-def recording_names(*folders: str) -> list[str]:
-    """``folder/name`` of every A311D recording in the folders."""
+def recording_names(*folders: str, chip: str = "a311d") -> list[str]:
+    """``folder/name`` of every recording for the chip in the folders."""
     try:
-        root = shared_data() / "recordings" / "a311d"
+        root = shared_data() / "recordings" / chip
     except (pytest.skip.Exception, pytest.fail.Exception):
         return [NO_DATA]
     return [f"{folder}/{path.stem}" for folder in folders
             for path in sorted((root / folder).glob("*.npz"))]
 
 
-def load_recording(name: str) -> tuple[Recording, Path]:
+def load_recording(name: str, chip: str = "a311d") -> tuple[Recording, Path]:
     """A recording and its model, by ``folder/name``."""
     root = shared_data()
-    return load(root / "recordings" / "a311d" / f"{name}.npz"), root / "models" / f"{name}.tflite"
+    return load(root / "recordings" / chip / f"{name}.npz"), root / "models" / f"{name}.tflite"
 
 
 def recorded_inputs(model: Path) -> list[np.ndarray]:
@@ -75,8 +74,8 @@ class Instruction:
     fields: dict[str, int]
 
 
-def instructions(recording: Recording) -> list[Instruction]:
-    """A recording's instructions in stream order."""
+def instructions(recording: Recording, nn: Layout = NN_V7) -> list[Instruction]:
+    """A recording's instructions in stream order; ``nn`` is how those of the NN unit are read."""
     found, words, at = [], recording.commands.tolist(), 0
     while at < len(words):
         packet = LOAD_STATE.decode([words[at]])
@@ -86,20 +85,21 @@ def instructions(recording: Recording) -> list[Instruction]:
         for i in range(packet["count"]):
             register, value = packet["address"] + 4 * i, words[at + 1 + i]
             if register in (Register.PS_NN_INST_ADDR, Register.PS_TP_INST_ADDR):
-                found.append(_instruction(recording, register == Register.PS_NN_INST_ADDR, value))
+                layout = nn if register == Register.PS_NN_INST_ADDR else TP
+                found.append(_instruction(recording, layout, value))
         at += (1 + packet["count"] + 1) // 2 * 2
     return found
 
 
-def _instruction(recording: Recording, is_nn: bool, value: int) -> Instruction:
+def _instruction(recording: Recording, layout: Layout, value: int) -> Instruction:
     address = INSTRUCTION_ADDRESS.fields["address"].get([value])
     buffer, offset = locate(recording, address)
-    layout, count = (NN_V7, NN_WORDS) if is_nn else (TP, TP_WORDS)
-    data = np.zeros(4 * count, np.uint8)
-    part = recording.buffers[buffer].data[offset : offset + 4 * count]
+    count = 4 * layout.size
+    data = np.zeros(count, np.uint8)
+    part = recording.buffers[buffer].data[offset : offset + count]
     data[: len(part)] = part
     words = data.view("<u4").tolist()
-    return Instruction("NN" if is_nn else "TP", buffer, offset, layout.decode(words))
+    return Instruction("TP" if layout is TP else "NN", buffer, offset, layout.decode(words))
 
 
 def locate(recording: Recording, address: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,6 +231,27 @@ def test_a_run_that_goes_on_behind_an_item_is_a_fault() -> None:
     data = struct.pack("<I", 64).ljust(64, b"\0") + writer.bytes()
     with pytest.raises(Fault, match="the zero run of 1 before bit 34 goes on behind"):
         read(data, KernelShape(1, 1, 2, 1, 9))
+
+
+@pytest.mark.parametrize(("kernels", "text"), [
+    (65535, "core 0: holds 65535 kernels; all cores together can have 16384"),
+    (4096, "core 4: holds 4096 kernels; all cores together can have 16384"),
+    (2048, ""),
+])
+def test_superblocks_of_one_kernel_by_the_thousand_take_little_time(
+    kernels: int, text: str
+) -> None:
+    stream = np.zeros(-(-(3 + kernels * 9) // 64) * 64 + 64, np.uint8)
+    stream[:3] = 0, kernels & 0xFF, kernels >> 8
+    header = struct.pack("<8I", *[stream.size] * 8).ljust(64, b"\0")
+    started = time.perf_counter()
+    try:
+        read(header + stream.tobytes() * 8, KernelShape(1, 1, 1, 1, 0))
+        found = ""
+    except Fault as fault:
+        found = str(fault)
+    assert time.perf_counter() - started < 2
+    assert found.endswith(text) and bool(found) == bool(text)
 
 
 def test_impossible_kernel_sizes_do_not_take_memory() -> None:

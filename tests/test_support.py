@@ -42,6 +42,9 @@ SENTENCES = {
     ),
     "no_broadcast": "Both operands of an addition and the result have the same shape.",
     "operands_computed": "Images that go in are computed, not constant.",
+    "addition_exact": (
+        "One-byte weights express an addition's two factors to within 0.9 output steps."
+    ),
     "addition_size": (
         "The number of elements added can be seen as an image of at most 8191 x 8191."
     ),
@@ -228,11 +231,20 @@ ADDITIONS: list[tuple[str, str, Graph]] = [
     ("activation_exact", "other", by_hand.addition(activation=Activation.OTHER)),
     (
         "scale_fits",
-        "7.843e+04",
+        "2e+07",
         by_hand.with_tensor(
             addition_with(FIRST, quantization=by_hand.quantised(20000.0)),
             SUM,
             quantization=by_hand.quantised(0.001),
+        ),
+    ),
+    (
+        "addition_exact",
+        "1.25 steps",
+        by_hand.with_tensor(
+            addition_with(FIRST, quantization=by_hand.quantised(7.77)),
+            SUM,
+            quantization=by_hand.quantised(0.02),
         ),
     ),
 ]

@@ -37,6 +37,9 @@ SPARSE_SHARE = 8
 """A core's weights are kept as a list if at most one in this many differs from the zero point."""
 SMALL_WEIGHTS = 4096
 """Up to so many weights the list is made in any case."""
+MOST_KERNELS = 1 << 14
+"""Kernels of an instruction: as many as its field for output channels counts. More have no use, and
+would only take time."""
 WIDEST_RUN = 16
 """Wider runs can't be told from damage: 65535 weights a token are more than any core holds."""
 
@@ -45,13 +48,16 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class KernelShape:
-    """What the instruction says about the kernels."""
+    """What the instruction says about the kernels; ``depthwise``: each has the weights of one of
+    the ``channels`` only, by the hardware's own mode. V7 streams know their number themselves."""
 
     channels: int
     rows: int
     columns: int
     kernels_per_core: int
     zero_point: int
+    output_channels: int = 0
+    depthwise: bool = False
 
     @property
     def taps(self) -> int:
@@ -61,7 +67,7 @@ class KernelShape:
     @property
     def weights(self) -> int:
         """Weights of one kernel."""
-        return self.channels * self.taps
+        return self.taps if self.depthwise else self.channels * self.taps
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,11 @@ def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
 def decode(streams: Streams, shape: KernelShape, chip: Chip) -> Coefficients:
     """All kernels of a coefficient buffer; raises Fault naming the core that is damaged."""
     cores = []
+    room = MOST_KERNELS
     for core, (start, end) in enumerate(streams.cores):
         try:
-            cores.append(_decode_core(streams.data[start:end], shape, chip))
+            cores.append(_decode_core(streams.data[start:end], shape, chip, room))
+            room -= cores[-1].kernels
         except Fault as fault:
             raise Fault(f"coefficient stream of core {core}: {fault}") from None
     return _combine(cores, shape)
@@ -173,7 +181,7 @@ def _dense(core: _Core, shape: KernelShape) -> NDArray[np.float32]:
     return dense.reshape(core.kernels, shape.weights)
 
 
-def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip) -> _Core:
+def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip, most: int) -> _Core:
     bits = 8 * len(stream)
     head = int.from_bytes(stream[: HEAD_BITS // 8].tobytes(), "little")
     run_bits, kernels = head & ((1 << ZERO_RUN_WIDTH_BITS) - 1), head >> ZERO_RUN_WIDTH_BITS
@@ -187,6 +195,8 @@ def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip) -> _Core:
     if kernels * shape.weights > max(room, 0) // token_bits << run_bits:
         raise Fault(f"{kernels} kernels of {shape.channels}x{shape.rows}x{shape.columns} weights "
                     f"can't be in {len(stream)} bytes with {run_bits} bits of zero run")
+    if kernels > most:
+        raise Fault(f"holds {kernels} kernels; all cores together can have {MOST_KERNELS}")
     reader = _PlainReader(stream) if run_bits == 0 else _RunReader(stream, run_bits, shape)
     weights = np.empty((kernels, shape.weights), np.uint8)
     items = np.empty((kernels, 2), np.int64)

@@ -2,9 +2,10 @@
 
 Accumulators are sums of integers, so floating point gives them exactly while every partial sum
 stays below the largest integer its mantissa holds. Inputs are centred (128 subtracted, and 128
-times the weights' sum added to the bias) to halve that bound. There are two ways to the sums: a
-matrix product over all weights (``Product``), and for kernels that touch few input channels, as in
-expanded depthwise convolutions and additions, a sum of scaled planes (``Planes``).
+times the weights' sum added to the bias, unless the unit itself subtracts it) to halve that bound.
+There are two ways to the sums: a matrix product over all weights (``Product``), and for kernels
+that touch few input channels, as in depthwise convolutions and additions, a sum of scaled planes
+(``Planes``).
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ CENTRE = 128
 LARGEST_BYTE = 255
 EXACT_FLOAT32 = 1 << 24
 ACCUMULATOR_BITS = 32
-EXACT_SHIFT = 44
-"""Up to this shift the scaled accumulator and the output zero point fit a double together."""
+EXACT_FLOAT64 = 1 << 53
+ROUNDED_BYTE = 256
+"""Above any output zero point and the half that rounds."""
 LARGEST_SHIFT = 62
-"""Larger shifts leave nothing of an accumulator times 16 bits."""
+"""Larger shifts leave nothing of an accumulator times 24 bits."""
 BLOCK_ELEMENTS = 1 << 15
 """Elements worked on at a time, so that intermediate results stay in the processor's cache."""
 COLUMN_ELEMENTS = 1 << 22
@@ -90,14 +92,14 @@ class Planes:
 
 @dataclass(frozen=True)
 class Kernels:
-    """Coefficients made ready to compute with."""
+    """Coefficients made ready to compute with; no accumulator's magnitude is above ``reach``."""
 
     form: Product | Planes
     bias: Integers
     centred_bias: Integers
     plane_offset: Integers
     float_type: type[np.float32] | type[np.float64]
-    wraps: bool
+    reach: int
     tokens: int
     nonzero: int
 
@@ -108,8 +110,11 @@ class Kernels:
         return self.form.weights.nbytes + extra + 3 * self.bias.nbytes
 
 
-def prepare(coefficients: Coefficients) -> Kernels:
-    """Choose the form and the float type that is exact for these weights."""
+def prepare(coefficients: Coefficients, middle: int) -> Kernels:
+    """Choose the form and the float type that is exact for these weights.
+
+    ``middle`` is what the unit subtracts from every input byte.
+    """
     count = len(coefficients.bias)
     if coefficients.listed is not None:
         kernel, _, value = coefficients.listed
@@ -120,14 +125,14 @@ def prepare(coefficients: Coefficients) -> Kernels:
         total = coefficients.dense.sum(axis=1, dtype=np.float64).astype(np.int64)
         absolute = np.abs(coefficients.dense).sum(axis=1, dtype=np.float64).astype(np.int64)
     exact = bool(np.all(absolute * CENTRE < EXACT_FLOAT32))
-    reach = np.abs(coefficients.bias) + absolute * LARGEST_BYTE
+    reach = np.abs(coefficients.bias) + absolute * max(LARGEST_BYTE - middle, middle)
     return Kernels(
         form=_form(coefficients),
         bias=coefficients.bias,
-        centred_bias=coefficients.bias + CENTRE * total,
+        centred_bias=coefficients.bias + (CENTRE - middle) * total,
         plane_offset=coefficients.plane_offset,
         float_type=np.float32 if exact else np.float64,
-        wraps=bool(np.any(reach >= 1 << (ACCUMULATOR_BITS - 1))),
+        reach=int(reach.max(initial=0)),
         tokens=coefficients.tokens,
         nonzero=coefficients.nonzero,
     )
@@ -135,6 +140,7 @@ def prepare(coefficients: Coefficients) -> Kernels:
 
 def _form(coefficients: Coefficients) -> Product | Planes:
     shape, count = coefficients.shape, len(coefficients.bias)
+    touched = shape.channels * shape.taps
     if coefficients.listed is None:
         assert coefficients.dense is not None
         return Product(coefficients.dense)
@@ -143,9 +149,9 @@ def _form(coefficients: Coefficients) -> Product | Planes:
     owner = pairs // shape.channels
     slots_of = np.bincount(owner, minlength=count)
     slots = max(int(slots_of.max()), 1)
-    product_cost = (count / PRODUCT_ADVANTAGE + 1) * shape.weights
+    product_cost = (count / PRODUCT_ADVANTAGE + 1) * touched
     if count * slots * shape.taps > product_cost:
-        dense = np.zeros((count, shape.weights), np.float32)
+        dense = np.zeros((count, touched), np.float32)
         dense[kernel, weight] = value
         return Product(dense)
     slot_of_pair = np.arange(len(pairs)) - np.repeat(np.cumsum(slots_of) - slots_of, slots_of)
@@ -242,7 +248,8 @@ def requantise(sums: Floats, kernels: Kernels, part: slice, output: Output) -> N
     """Bytes of the centred sums [kernel, pixel] of the kernels ``part``: bias added, wrapped to 32
     bits, multiplied, shifted right with rounding to nearest, zero point added, clamped."""
     bias = kernels.centred_bias[part, None]
-    if kernels.wraps or not 1 <= output.shift <= EXACT_SHIFT:
+    if not (output.shift and kernels.reach < 1 << (ACCUMULATOR_BITS - 1)
+            and kernels.reach * output.multiplier + (ROUNDED_BYTE << output.shift) < EXACT_FLOAT64):
         return _requantise_integers(sums, bias, output)
     # Everything is a multiple of 2^-shift and below 2^53 times that: exact in double precision.
     scale = output.multiplier * 2.0**-output.shift

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -36,6 +37,7 @@ class EmulatedDevice:
         self._chip = chip
         self._name = name or f"emulator:{chip.name}"
         self._space = AddressSpace()
+        self._submitting = threading.Lock()
         self._nn = NNUnit(chip, generation_of(chip), CACHE_BYTES)
         self._tp = TPUnit(CACHE_BYTES)
         self._last_fence = 0
@@ -67,13 +69,15 @@ class EmulatedDevice:
             raise DeviceError(f"a command stream of {words.dtype} and shape {words.shape} was "
                               "submitted; expected one dimension of uint32")
         listed = [self._own(buffer) for buffer in buffers]
-        self._last_fence += 1
-        try:
-            self._run(words, ListedMemory(self._space, listed))
-        except Fault as fault:
-            log.debug("submit %d: %s", self._last_fence, fault)
-            self._faults[self._last_fence] = fault
-        return self._last_fence
+        with self._submitting:
+            self._last_fence += 1
+            fence = self._last_fence
+            try:
+                self._run(words, ListedMemory(self._space, listed))
+            except Fault as fault:
+                log.debug("submit %d: %s", fence, fault)
+                self._faults[fence] = fault
+        return fence
 
     def wait(self, fence: int, timeout: float = 5.0) -> None:
         """Return, or raise the Fault that the submit of ``fence`` met."""

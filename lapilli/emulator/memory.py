@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 
@@ -40,6 +41,7 @@ class AddressSpace:
 
     def __init__(self) -> None:
         self._buffers: list[EmulatedBuffer] = []
+        self._lock = threading.RLock()
 
     def alloc(self, size: int, address: int | None) -> EmulatedBuffer:
         """A zeroed buffer at ``address``, or the first fit from the top; DeviceError if none is."""
@@ -47,9 +49,10 @@ class AddressSpace:
             raise DeviceError(f"a buffer of {size} bytes was asked for; allowed is 1 to "
                               f"{END_ADDRESS - FIRST_ADDRESS}")
         pages = -(-size // PAGE) * PAGE
-        place = self._highest_gap(pages) if address is None else self._fixed(address, pages)
-        buffer = EmulatedBuffer(self, place, size)
-        insort(self._buffers, buffer, key=lambda b: b.address)
+        with self._lock:
+            place = self._highest_gap(pages) if address is None else self._fixed(address, pages)
+            buffer = EmulatedBuffer(self, place, size)
+            insort(self._buffers, buffer, key=lambda b: b.address)
         return buffer
 
     def _highest_gap(self, pages: int) -> int:
@@ -82,9 +85,11 @@ class AddressSpace:
 
     def free(self, buffer: EmulatedBuffer) -> None:
         """Forget a live buffer; DeviceError if it is none."""
-        if not self.owns(buffer):
-            raise DeviceError(f"the buffer at {buffer.address:#x} is not allocated (any more)")
-        del self._buffers[bisect_right(self._buffers, buffer.address, key=lambda b: b.address) - 1]
+        with self._lock:
+            if not self.owns(buffer):
+                raise DeviceError(f"the buffer at {buffer.address:#x} is not allocated (any more)")
+            at = bisect_right(self._buffers, buffer.address, key=lambda b: b.address) - 1
+            del self._buffers[at]
 
     def clear(self) -> None:
         """Forget all buffers."""
@@ -92,9 +97,10 @@ class AddressSpace:
 
     def find(self, address: int) -> EmulatedBuffer | None:
         """The live buffer that holds ``address``, or None."""
-        at = bisect_right(self._buffers, address, key=lambda b: b.address) - 1
-        if at >= 0 and address < self._buffers[at].address + self._buffers[at].size:
-            return self._buffers[at]
+        with self._lock:
+            at = bisect_right(self._buffers, address, key=lambda b: b.address) - 1
+            if at >= 0 and address < self._buffers[at].address + self._buffers[at].size:
+                return self._buffers[at]
         return None
 
 

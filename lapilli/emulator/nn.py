@@ -26,7 +26,6 @@ from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
-from lapilli.hw.coefficients import ACCUMULATOR_LINE_PIXELS, INPUT_LINE_EXTRA_PIXELS
 from lapilli.hw.nn import WORDS, Caching, Pooling
 
 FREE_FIELDS = frozenset({
@@ -68,7 +67,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A checked instruction."""
+    """A checked instruction; ``plane_unit``: the kernels' plane offsets count so many bytes, or 1
+    if they count planes."""
 
     shape: KernelShape
     geometry: Geometry
@@ -81,6 +81,7 @@ class Convolution:
     source_address: int
     target_address: int
     target_planes: int
+    plane_unit: int
     pixels: int
 
     @property
@@ -103,7 +104,7 @@ class NNUnit:
         raw = memory.bytes("NN instruction", address, 4 * WORDS)
         words = tuple(raw.view("<u4").tolist())
         job = self._instructions.get(words, lambda: self._check(words))
-        streams = self._generation.find_streams(memory, job.kernel_address, self._chip)
+        streams = self._generation.find_streams(memory, job.kernel_address, job.shape, self._chip)
         # The bytes are looked up before any kernel is decoded: bad addresses need no work.
         source = memory.bytes("input image (in_image_address)", job.source_address,
                               job.source.extent(job.shape.channels))
@@ -129,7 +130,8 @@ class NNUnit:
         )
 
     def _decode(self, streams: Streams, shape: KernelShape) -> Kernels:
-        return prepare(self._generation.decode(streams, shape, self._chip))
+        coefficients = self._generation.decode(streams, shape, self._chip)
+        return prepare(coefficients, self._generation.input_middle)
 
     def _demand_no_overlap(self, job: Convolution, source: int, target: int, kernels: int) -> None:
         written = (job.target_address, job.target_address + target)
@@ -140,14 +142,14 @@ class NNUnit:
 
     def _check(self, words: Sequence[int]) -> Convolution:
         layout = self._generation.nn
-        fields = decode_fields(layout, words, FREE_FIELDS)
+        fields = decode_fields(layout, words, FREE_FIELDS - self._generation.fixed_fields)
         _check_sram(layout, fields, self._chip)
         pooled = _check_pooling(layout, fields)
         step = 2 if pooled else 1
-        shape = _kernel_shape(layout, fields, self._chip)
+        shape = self._kernel_shape(fields)
         source = _plane(layout, fields, "in", 1)
         target = _plane(layout, fields, "out", step)
-        _check_tile(layout, fields, shape, self._chip)
+        self._generation.check_tile(layout, fields, shape, self._chip)
         geometry = Geometry(target.rows, target.columns, step, shape.rows, shape.columns)
         padded = shape.channels * geometry.padded[0] * geometry.padded[1]
         if padded > MAXIMUM_PADDED_ELEMENTS:
@@ -158,29 +160,42 @@ class NNUnit:
         if row > MAXIMUM_PADDED_ELEMENTS:
             raise Fault(f"one row of output takes {row} products of a kernel (out_image_x_size, "
                         f"kernel_z_size); at most {MAXIMUM_PADDED_ELEMENTS} are emulated")
-        multiplier = 1 << self._generation.multiplier_bits
         return Convolution(
             shape, geometry, source, target,
             offset=(fields["in_image_y_offset"], fields["in_image_x_offset"]),
             border=demand(layout, fields, "in_image_border_const", 0, LARGEST_BYTE),
-            output=Output(multiplier + fields["post_multiplier"], fields["post_shift"],
-                          fields["out_zero_point"], bool(fields["relu"])),
+            output=self._output(fields),
             kernel_address=fields["kernel_address"],
             source_address=fields["in_image_address"],
             target_address=fields["out_image_address"],
-            target_planes=demand(layout, fields, "out_image_z_size", 1, 1 << 14),
+            target_planes=shape.output_channels,
+            plane_unit=1 if fields["no_z_offset"] else target.stride,
             pixels=fields["out_image_x_size"] * fields["out_image_y_size"],
         )
 
+    def _kernel_shape(self, fields: dict[str, int]) -> KernelShape:
+        layout, chip = self._generation.nn, self._chip
+        channels = demand(layout, fields, "kernel_z_size", 1, chip.maximum_kernel_channels)
+        output_channels = demand(layout, fields, "out_image_z_size", 1, 1 << 14)
+        depthwise = self._generation.native_depthwise and bool(fields["depthwise"])
+        if depthwise:
+            demand(layout, fields, "out_image_z_size", channels, channels,
+                   "as a depthwise job has an output channel for each of kernel_z_size")
+        return KernelShape(
+            channels=channels,
+            rows=demand(layout, fields, "kernel_y_size", 1, chip.maximum_kernel_rows),
+            columns=demand(layout, fields, "kernel_x_size", 1, chip.maximum_kernel_columns),
+            kernels_per_core=demand(layout, fields, "kernels_per_core", 1, 127),
+            zero_point=fields["coef_zero_point"],
+            output_channels=output_channels,
+            depthwise=depthwise,
+        )
 
-def _kernel_shape(layout: Layout, fields: dict[str, int], chip: Chip) -> KernelShape:
-    return KernelShape(
-        channels=demand(layout, fields, "kernel_z_size", 1, chip.maximum_kernel_channels),
-        rows=demand(layout, fields, "kernel_y_size", 1, chip.maximum_kernel_rows),
-        columns=demand(layout, fields, "kernel_x_size", 1, chip.maximum_kernel_columns),
-        kernels_per_core=demand(layout, fields, "kernels_per_core", 1, 127),
-        zero_point=fields["coef_zero_point"],
-    )
+    def _output(self, fields: dict[str, int]) -> Output:
+        uncounted = self._generation.multiplier_bits - self._generation.counted_bits
+        multiplier = (1 << self._generation.multiplier_bits) + fields["post_multiplier"]
+        return Output(multiplier, fields["post_shift"] + uncounted, fields["out_zero_point"],
+                      bool(fields["relu"]))
 
 
 def _check_pooling(layout: Layout, fields: dict[str, int]) -> bool:
@@ -192,27 +207,6 @@ def _check_pooling(layout: Layout, fields: dict[str, int]) -> bool:
     if pooling == Pooling.FIRST_PIXEL and window != 0:
         raise Fault(f"pooling_xy_size = {window} with first-pixel pooling; allowed is 0 (2x2)")
     return pooling == Pooling.FIRST_PIXEL
-
-
-def _check_tile(layout: Layout, fields: dict[str, int], shape: KernelShape, chip: Chip) -> None:
-    """Fault if a tile does not fit the unit's line buffers as the recorded driver fills them."""
-    columns = demand(layout, fields, "out_image_tile_x_size", 1, ACCUMULATOR_LINE_PIXELS)
-    lines = _interleaved_lines(columns + shape.rows - 1, columns)
-    rows = demand(layout, fields, "out_image_tile_y_size", 1,
-                  max(lines * chip.input_buffer_depth - shape.rows + 1, 1),
-                  f"as the input buffer has {chip.input_buffer_depth} lines of {lines} rows")
-    demand(layout, fields, "kernels_per_core", 1,
-           max(lines * chip.accumulation_buffer_depth // rows, 1),
-           f"as the accumulation buffer has {chip.accumulation_buffer_depth} lines of {lines} rows")
-
-
-def _interleaved_lines(touched: int, columns: int) -> int:
-    """How many rows of a tile share a buffer line; the recorded driver's rule (coefficients_v7)."""
-    line = ACCUMULATOR_LINE_PIXELS + INPUT_LINE_EXTRA_PIXELS
-    if touched > line // 2:
-        return 1
-    base = next((n for n, least in ((1, 32), (2, 16), (4, 8)) if columns > least), 8)
-    return min(base, 4 if touched > line // 4 else 2)
 
 
 def _plane(layout: Layout, fields: dict[str, int], side: str, step: int) -> Plane:
@@ -251,12 +245,12 @@ def _check_sram(layout: Layout, fields: dict[str, int], chip: Chip) -> None:
 
 def _stored_planes(kernels: Kernels, job: Convolution) -> Integers:
     """Output plane of each kernel that is stored; kernels are sorted by it."""
-    planes, rest = np.divmod(kernels.plane_offset, job.target.stride)
+    planes, rest = np.divmod(kernels.plane_offset, job.plane_unit)
     stored = int(np.searchsorted(planes, job.target_planes))
     if rest[:stored].any():
         bad = int(kernels.plane_offset[:stored][rest[:stored] != 0][0])
         raise Fault(f"a kernel's output offset is {bad:#x}; allowed are multiples of the plane, "
-                    f"{job.target.stride} bytes")
+                    f"{job.plane_unit} bytes")
     twice = np.flatnonzero(np.diff(planes[:stored]) == 0)
     if len(twice):
         raise Fault(f"two kernels are stored in output plane {planes[twice[0]]}")

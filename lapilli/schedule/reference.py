@@ -75,7 +75,9 @@ def _tile_columns(job: NnJob, interleaving: Callable[[int, int], int]) -> tuple[
     """Columns of a tile, and image lines in a buffer line."""
     factor = 2 if job.first_pixel else 1
     columns = min(job.tile_limits[0] * factor, layout.ACCUMULATOR_LINE_PIXELS)
-    return columns, interleaving(columns, job.kernels.columns - 1 + columns)
+    # Which side of the kernel counts is not known, all recorded ones are square: the safer one.
+    sides = {job.kernels.rows, job.kernels.columns}
+    return columns, min(interleaving(columns, side - 1 + columns) for side in sides)
 
 
 def _tile_rows(job: NnJob, chip: Chip, interleave: int, more: tuple[int, ...]) -> int:

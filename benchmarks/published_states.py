@@ -1,0 +1,124 @@
+"""Published figures, and the streams that the drivers they belong to would have submitted."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lapilli import compiler, support, tflite
+from lapilli.compiler import CompileOptions
+from lapilli.emulator.timing import HostWork, Work, WorkReader, memory_of
+from lapilli.graph import Graph
+from lapilli.hw.chips import Chip
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("LAPILLI_TEST_DATA", HERE.parents[1] / "shared"))
+MOBILENET = "mobilenet_v1_1.0_224_quant"
+MOBILEDET = "ssdlite_mobiledet_coco_qat_postprocess"
+MODELS = (MOBILENET, MOBILEDET)
+SHORT = {MOBILENET: "MobileNetV1", MOBILEDET: "MobileDet"}
+STATES = {
+    "dense": CompileOptions(False, False, True, True),
+    "zero_runs": CompileOptions(True, False, True, True),
+    "all_channels": CompileOptions(True, False, True, False),
+    "image_cache": CompileOptions(),
+}
+"""What the recorded driver could do, from January to February 2024."""
+POST_PROCESSING = "CUSTOM:TFLite_Detection_PostProcess"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A published figure."""
+
+    source: str
+    date: str
+    chip: str
+    model: str
+    state: str
+    milliseconds: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class State:
+    """A model in a state: the instructions' work, the host's, and distinct published figures."""
+
+    model: str
+    state: str
+    work: tuple[Work, ...]
+    host: HostWork
+    published: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{SHORT[self.model]}, {self.state}"
+
+    @property
+    def mean(self) -> float:
+        """Mean of the published figures, ms."""
+        return sum(self.published) / len(self.published)
+
+
+def rows() -> list[Row]:
+    """All figures of published.csv."""
+    with (HERE / "published.csv").open(newline="") as file:
+        return [
+            Row(
+                r["source"], r["date"], r["chip"], r["model"], r["state"], float(r["ms"]), r["kind"]
+            )
+            for r in csv.DictReader(file)
+        ]
+
+
+@cache
+def graph_of(model: str) -> Graph:
+    """A model of the shared data."""
+    return tflite.parse(tflite.read_file(DATA / "models" / f"{model}.tflite"), model)
+
+
+def work_of(
+    graph: Graph, chip: Chip, options: CompileOptions, schedule: str = "reference"
+) -> tuple[tuple[Work, ...], HostWork]:
+    """What NPU and host have to do for one inference."""
+    program = compiler.compile_graph(graph, chip, schedule, options=options)
+    reader = WorkReader(chip)
+    work = [
+        item
+        for part in program.parts
+        for item in reader.read(part.commands, memory_of(part.buffers))
+    ]
+    return tuple(work), host_work(graph, chip, options)
+
+
+def host_work(graph: Graph, chip: Chip, options: CompileOptions) -> HostWork:
+    """What stays on the CPU; operators that only move a few bytes are left out."""
+    verdicts = support.judge_all(graph, chip, options.rules)
+    macs = scores = 0
+    for operator, verdict in zip(graph.operators, verdicts, strict=True):
+        if operator.kind == "CONV_2D" and not verdict.supported:
+            weights = graph.tensors[operator.inputs[1]].shape
+            output = graph.tensors[operator.outputs[0]]
+            macs += output.size * weights[1] * weights[2] * weights[3]
+        if operator.kind == POST_PROCESSING:
+            scores += graph.tensors[operator.inputs[1]].size
+    return HostWork(macs, scores)
+
+
+def states(chip: Chip) -> list[State]:
+    """Both models in every state; a figure that is quoted twice counts once."""
+    found = []
+    for model in MODELS:
+        for state, options in STATES.items():
+            figures = {
+                row.milliseconds
+                for row in rows()
+                if (row.chip, row.model, row.state, row.kind) == (chip.name, model, state, "whole")
+            }
+            work, host = work_of(graph_of(model), chip, options)
+            found.append(State(model, state, work, host, tuple(sorted(figures))))
+    return found

@@ -1,0 +1,138 @@
+"""Generated models on the emulator against LiteRT: a fixed sample, or all of them with --long.
+
+``make grid`` runs all of it with a summary.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from cases import (
+    Case,
+    ConvolutionCase,
+    driver_additions,
+    driver_convolutions,
+    driver_depthwise,
+    driver_grid,
+    issue_grid,
+    sample,
+    steep_additions,
+)
+from comparing import CHIPS, SCHEDULES, GraphCase, check
+
+DRIVER_SAMPLE, ISSUE_SAMPLE, GRAPH_SAMPLE = 300, 200, 60
+GRAPHS = 500
+MAY_BE_REFUSED = {"a311d": set(), "imx8mp": {"scale_fits"}}
+"""Rules that cases of the grids break: V8 has no fields for a scale of 2 and above."""
+CHUNK = 50
+
+
+def alternate(cases: Sequence[Case | GraphCase]) -> list[object]:
+    """Each case for one of the chips under one of the schedules, in turns."""
+    targets = list(itertools.product(CHIPS, SCHEDULES))
+    return [
+        pytest.param(case, chip, schedule, id=f"{case.name}-{chip}-{schedule}")
+        for case, (chip, schedule) in zip(cases, itertools.cycle(targets), strict=False)
+    ]
+
+
+def chunks(cases: Sequence[Case | GraphCase]) -> list[object]:
+    """Pieces of a whole grid."""
+    return [
+        pytest.param(cases[first : first + CHUNK], id=f"{cases[first].name} and on")
+        for first in range(0, len(cases), CHUNK)
+    ]
+
+
+def test_the_grids_have_the_sizes_asked_for() -> None:
+    assert len(driver_convolutions()) == 5 * 3 * 5 * 6 * 2 * 2 - 5 * 6 * 2  # 5x5 VALID on 3x3
+    assert len(driver_depthwise()) == 5 * 3 * 6 * 2 * 2 - 6 * 2
+    assert 3900 <= len(driver_grid()) <= 4100
+    assert len(issue_grid()) >= 2000
+    names = [case.name for case in (*driver_grid(), *issue_grid())]
+    assert len(set(names)) == len(names)
+
+
+def test_a_case_is_the_same_every_time() -> None:
+    for case in sample(issue_grid(), 5) + sample(driver_additions(), 5):
+        assert case.model() == case.model()
+        assert all(map(np.array_equal, case.feed(), case.feed()))
+    assert GraphCase(7).graph().model() == GraphCase(7).graph().model()
+
+
+@pytest.mark.parametrize(
+    ("case", "chip", "schedule"), alternate(sample(driver_grid(), DRIVER_SAMPLE))
+)
+def test_the_drivers_own_grid(case: Case, chip: str, schedule: str) -> None:
+    (outcome,) = check(case, [schedule], chip)
+    assert outcome.right, outcome
+    assert set(outcome.refused) <= MAY_BE_REFUSED[chip]
+
+
+def fails_with_the_existing_driver(case: ConvolutionCase) -> bool:
+    """Cases its own test program lists as failing on the A311D (hardware notes, overview 7)."""
+    size, kernel = case.rows, case.kernel[0]
+    if case.padding == "VALID" and case.stride == 2 and case.inputs > 1:
+        return (size, kernel) in ((3, 3), (5, 3), (5, 5))
+    if kernel != 5 or case.inputs > 1:
+        return False
+    if case.depthwise:
+        return size == 5 and case.stride == 2 and case.padding == "SAME"
+    return size in (5, 8) if case.stride == 1 else size > 3 and case.padding == "SAME"
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_the_existing_driver_fails_on(schedule: str, chip: str) -> None:
+    cases = [*driver_convolutions(), *driver_depthwise()]
+    chosen = [case for case in cases if fails_with_the_existing_driver(case)]
+    assert len(chosen) == (4 + 2 * 2 + 3 * 4) * 6 + 3 * 5 + 1
+    outcomes = [check(case, [schedule], chip)[0] for case in chosen]
+    refused = {rule for outcome in outcomes for rule in outcome.refused}
+    assert refused <= MAY_BE_REFUSED[chip]
+    assert not [outcome for outcome in outcomes if not outcome.right]
+
+
+@pytest.mark.parametrize(
+    ("case", "chip", "schedule"), alternate(sample(issue_grid(), ISSUE_SAMPLE))
+)
+def test_odd_sizes_and_any_kernels(case: Case, chip: str, schedule: str) -> None:
+    (outcome,) = check(case, [schedule], chip)
+    assert outcome.right, outcome
+    assert set(outcome.refused) <= MAY_BE_REFUSED[chip]
+
+
+@pytest.mark.parametrize(
+    ("case", "chip", "schedule"), alternate([GraphCase(i) for i in range(GRAPH_SAMPLE)])
+)
+def test_random_graphs(case: GraphCase, chip: str, schedule: str) -> None:
+    (outcome,) = check(case, [schedule], chip)
+    assert outcome.right, outcome
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize(
+    "cases", chunks([*driver_grid(), *issue_grid(), *map(GraphCase, range(GRAPHS))])
+)
+def test_everything(cases: Sequence[Case | GraphCase], chip: str) -> None:
+    outcomes = [outcome for case in cases for outcome in check(case, chip=chip)]
+    assert not [outcome for outcome in outcomes if not outcome.right]
+
+
+# -------------------------------------------------------------------------------- addition weights
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_additions_whose_results_are_mostly_cut_off_still_are_right(
+    schedule: str, chip: str
+) -> None:
+    """Output ranges down to a tenth of the operands'; the recorded driver's weights, of which the
+    larger is always 255, are too coarse for a part of them."""
+    outcomes = [check(case, [schedule], chip)[0] for case in steep_additions()]
+    assert not [outcome for outcome in outcomes if not outcome.right]
+    assert sum(bool(outcome.values) for outcome in outcomes) > len(outcomes) * 9 // 10
