@@ -34,7 +34,13 @@ COMMANDS = {
     "dump": Entry("lapilli.cli.dump", "dump", "Disassemble a program."),
     "replay": Entry("lapilli.cli.replay", "replay", "Run a recording of a submit."),
     "diff": Entry("lapilli.cli.diff", "diff_command", "Compare NPU and CPU, operator by operator."),
+    "delegate-path": Entry(
+        "lapilli.cli.delegate_path", "delegate_path", "Print the delegate for programs in C."
+    ),
     "benchmark": Entry("lapilli.cli.benchmark", "benchmark", "Time a model's inferences."),
+    "devices": Entry("lapilli.cli.devices", "devices", "List NPUs, and why others can't be used."),
+    "doctor": Entry("lapilli.cli.doctor", "doctor", "Say what is wrong here, and what mends it."),
+    "selftest": Entry("lapilli.cli.selftest", "selftest", "Run models with known results."),
 }
 
 

@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from lapilli import recording
-from lapilli.cli import text
+from lapilli.cli import hang, text
 from lapilli.device.open import EMULATOR_PREFIX, open_device
 from lapilli.errors import ModelError, UsageError
 from lapilli.files import check_regular, replacing
@@ -32,9 +32,16 @@ _NAME = re.compile(r"buffer_(0|[1-9][0-9]{0,5})")
 @click.option("--device", help="Where to run it.  [default: emulator:CHIP]")
 @click.option("-o", "--output", required=True, metavar="OUT.npz", help="Gets buffer_0, ...")
 @click.option("--inputs", metavar="IN.npz", help="buffer_<i> contents to put in first.")
+@click.option("--save-hang", metavar="OUT.npz", help=hang.OPTION_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
 def replay(
-    path: str, chip: str | None, device: str | None, output: str, inputs: str | None, as_json: bool
+    path: str,
+    chip: str | None,
+    device: str | None,
+    output: str,
+    inputs: str | None,
+    save_hang: str | None,
+    as_json: bool,
 ) -> None:
     """Run a recorded submit; write every tensor buffer's content afterwards to OUT.npz."""
     from lapilli.replay import replay as run
@@ -48,7 +55,8 @@ def replay(
     try:
         if chip is not None and opened.chip.name != chip.lower():
             raise UsageError(f"--chip {chip} was asked for, but {name} is {opened.chip.name}")
-        results = run(recorded, opened, contents)
+        with hang.saving(save_hang):
+            results = run(recorded, opened, contents)
     finally:
         opened.close()
     seconds = time.perf_counter() - began

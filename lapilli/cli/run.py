@@ -15,7 +15,7 @@ import numpy as np
 
 from lapilli import detection, draw, images, litert, results
 from lapilli import labels as label_files
-from lapilli.cli import answer
+from lapilli.cli import answer, hang
 from lapilli.cli.text import clean, count
 from lapilli.detection import Detection
 from lapilli.errors import ModelError, Unsupported, UsageError
@@ -37,6 +37,7 @@ class Wishes:
     labels: str | None
     save_image: str | None
     output: str | None
+    save_hang: str | None
 
     @property
     def lowest(self) -> float:
@@ -113,6 +114,7 @@ class Reading:
     type=click.IntRange(1),
     help="Leave NPU parts of fewer operators to the CPU.",
 )
+@click.option("--save-hang", metavar="OUT.npz", help=hang.OPTION_HELP)
 @click.option("--strict", is_flag=True, help="Fail if an operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
@@ -128,6 +130,7 @@ def run(
     runs: int,
     output: str | None,
     min_partition: int,
+    save_hang: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -136,7 +139,8 @@ def run(
     The outputs of classifiers (one list of scores) and of detectors (boxes, classes, scores, count,
     as TFLite_Detection_PostProcess makes them) are read; of other models their shapes are shown.
     """
-    wishes = Wishes(Task(task) if task else None, top, threshold, labels, save_image, output)
+    wanted = Task(task) if task else None
+    wishes = Wishes(wanted, top, threshold, labels, save_image, output, save_hang)
     _check_wishes(wishes)
     names = label_files.load(labels) if labels else None
     with litert.native_messages():
@@ -147,7 +151,7 @@ def run(
         found = _task(inference, wishes, inputs)
         loaded = _load_inputs(inference, inputs)
         inference.feed([each.values for each in loaded])
-        with litert.native_messages():
+        with hang.saving(save_hang), litert.native_messages():
             times = inference.run_timed(runs)
         if names is None:
             names = label_files.embedded(inference.content)
@@ -174,7 +178,7 @@ def _check_wishes(wishes: Wishes) -> None:
         raise UsageError("--threshold is a number from 0 to 1, not nan")
     if wishes.save_image is not None:
         draw.format_of(wishes.save_image)
-    for path in (wishes.output, wishes.save_image):
+    for path in (wishes.output, wishes.save_image, wishes.save_hang):
         if path is not None:
             _check_place(path)
 

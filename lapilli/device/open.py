@@ -6,61 +6,84 @@ refused and how to ask for the emulator.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lapilli.device import Device
+from lapilli.device.system import NODE_PATTERN, NODES, KernelSystem, System
 from lapilli.errors import DeviceError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, find_by_name
 
 EMULATOR_PREFIX = "emulator:"
 AUTO = "auto"
-NODES = Path("/dev/dri")
-NODE_PATTERN = "renderD*"
 
 
-def open_device(name: str = AUTO) -> Device:
+def this_machine() -> System:
+    """The system calls of the machine we run on."""
+    return KernelSystem()
+
+
+def open_device(name: str = AUTO, system: System | None = None) -> Device:
     """The device called ``name``. Raises UsageError for a name that can't be one, Unsupported for a
-    chip the emulator does not know, DeviceError if there is no such device."""
+    chip the emulator does not know, DeviceError if there is no such device.
+
+    ``system`` are the system calls for boards; by default this machine's.
+    """
     if name.startswith(EMULATOR_PREFIX):
         return _open_emulator(name)
     if name == AUTO:
-        raise DeviceError(_no_board())
+        return _open_board(this_machine() if system is None else system)
     if name.startswith("/"):
-        if not Path(name).exists():
-            raise DeviceError(f"{name}: no such device node; {_hint()}")
-        raise DeviceError(f"{name}: {_REFUSAL}; {_hint()}")
+        return _open_node(name, this_machine() if system is None else system)
     raise UsageError(f"unknown device {name!r}; a device is {_forms()}")
 
 
-_REFUSAL = "this version can't drive a board yet"
+def emulators() -> list[str]:
+    """Names of all emulated devices."""
+    from lapilli.emulator.generations import GENERATIONS
+
+    return [EMULATOR_PREFIX + chip.name for chip in CHIPS if chip.generation in GENERATIONS]
 
 
 def _forms() -> str:
-    emulators = [EMULATOR_PREFIX + chip.name for chip in CHIPS if chip.generation == 7]
-    return f"auto, a render node such as /dev/dri/renderD128, or one of {', '.join(emulators)}"
+    names = ", ".join(emulators())
+    return f"auto, a render node such as /dev/dri/renderD128, or one of {names}"
 
 
 def _hint() -> str:
     return "for the emulated NPU: --device emulator:a311d"
 
 
-def _no_board() -> str:
-    nodes = sorted(NODES.glob(NODE_PATTERN))
-    if not nodes:
-        return f"no NPU found: there is no render node {NODES}/{NODE_PATTERN}; {_hint()}"
-    seen = "; ".join(f"{node}: {_REFUSAL}" for node in nodes)
-    return f"no usable NPU found ({seen}); {_hint()}"
+def _open_node(path: str, system: System) -> Device:
+    from lapilli.device.drm import DrmDevice
+
+    try:
+        return DrmDevice(path, system)
+    except DeviceError as error:
+        raise DeviceError(f"{error}; {_hint()}") from error
+
+
+def _open_board(system: System) -> Device:
+    """The first NPU that can be used; a DeviceError says of every node why it can't."""
+    from lapilli.device.drm import DrmDevice
+
+    reasons = []
+    for path in system.nodes():
+        try:
+            return DrmDevice(path, system)
+        except DeviceError as error:
+            reasons.append(str(error))
+    if not reasons:
+        raise DeviceError(
+            f"no NPU found: there is no render node {NODES}/{NODE_PATTERN}; {_hint()}"
+        )
+    raise DeviceError(f"no usable NPU found ({'; '.join(reasons)}); {_hint()}")
 
 
 def _open_emulator(name: str) -> Device:
     chip = find_by_name(name[len(EMULATOR_PREFIX) :])
     if chip is None:
         raise UsageError(f"unknown device {name!r}; a device is {_forms()}")
-    if chip.generation != 7:
-        raise Unsupported(
-            f"{name}: the emulator knows generation V7 only, {chip.name} is "
-            f"V{chip.generation}; a device is {_forms()}"
-        )
     from lapilli.emulator.machine import EmulatedDevice
 
-    return EmulatedDevice(chip, name)
+    try:
+        return EmulatedDevice(chip, name)
+    except Unsupported as error:
+        raise Unsupported(f"{name}: {error}; a device is {_forms()}") from None

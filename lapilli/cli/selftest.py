@@ -1,0 +1,67 @@
+"""``lapilli selftest``: small models with known results on a device, and a report to send."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lapilli import environment, recording
+from lapilli.cli.text import clean
+from lapilli.device.open import AUTO, open_device
+from lapilli.files import replacing
+from lapilli.selftest import ladder, models, report
+from lapilli.selftest.ladder import Result
+
+
+@click.command()
+@click.option(
+    "--device",
+    default=AUTO,
+    show_default=True,
+    help="A render node, auto (a board only), or emulator:CHIP.",
+)
+@click.option(
+    "--output",
+    default="lapilli-selftest",
+    show_default=True,
+    metavar="PREFIX",
+    help="Write PREFIX.json and PREFIX.txt, and PREFIX.<n>.npz for jobs that hang.",
+)
+@click.option(
+    "--runs",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Timed runs of each model; the median counts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def selftest(device: str, output: str, runs: int, as_json: bool) -> int:  # fmt: skip
+    """Run models with known results and write a report that you can send.
+
+    It takes a few seconds on a board. Exit code 6 if a result differs, 7 if a job hung.
+    """
+
+    def told(result: Result) -> None:
+        click.echo(clean(report.line(result)), err=as_json)
+
+    opened = open_device(device)
+    try:
+        results = ladder.run(models.ladder(), opened, runs, told)
+        found = report.to_json(results, environment.describe(opened), environment.versions())
+    finally:
+        opened.close()
+    with replacing(f"{output}.json") as file:
+        file.write((json.dumps(found, indent=2) + "\n").encode())
+    with replacing(f"{output}.txt") as file:
+        file.write((report.to_text(found, results) + "\n").encode())
+    for number, result in enumerate(results):
+        if result.recording is not None:
+            recording.save(f"{output}.{number}.npz", result.recording)
+            click.echo(f"{output}.{number}.npz: the job that hung", err=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    passed = sum(result.outcome is ladder.Outcome.PASSED for result in results)
+    click.echo(f"{report.verdict(passed, len(results))}; report: {output}.txt, {output}.json",
+               err=as_json)  # fmt: skip
+    return report.exit_code(results)

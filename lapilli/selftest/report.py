@@ -1,0 +1,78 @@
+"""The self-test's report: the same facts as JSON and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lapilli.errors import ExitCode
+from lapilli.selftest.ladder import Outcome, Result
+
+FORMAT = 1
+
+
+def to_json(
+    results: Sequence[Result], device: dict[str, str], versions: dict[str, str]
+) -> dict[str, Any]:
+    """Everything; times in milliseconds."""
+    return {
+        "format": FORMAT,
+        "passed": all(result.outcome is Outcome.PASSED for result in results),
+        "device": device,
+        "versions": versions,
+        "cases": [
+            {
+                "name": result.name,
+                "outcome": result.outcome.value,
+                "jobs": result.jobs,
+                "elements": result.elements,
+                "differing": result.differing,
+                "largest_difference": result.largest,
+                "tolerance": result.tolerance,
+                "milliseconds": result.milliseconds,
+                "detail": result.detail,
+            }
+            for result in results
+        ],
+    }
+
+
+def line(result: Result) -> str:
+    """One case in one line."""
+    time = "" if result.milliseconds is None else f"{result.milliseconds:10.3f} ms"
+    if result.outcome in (Outcome.PASSED, Outcome.DIFFERS):
+        detail = f"all {result.elements} bytes as expected"
+        if result.differing:
+            share = f"{result.differing} of {result.elements} bytes"
+            detail = f"{share} differ, by {result.largest} at most"
+    else:
+        detail = result.detail
+    return f"{result.outcome.value:<12}{result.name:<30}{time:>13}  {detail}"
+
+
+def to_text(report: dict[str, Any], results: Sequence[Result]) -> str:
+    """The report for a reader."""
+    head = [f"{name:<10}{value}" for part in ("device", "versions")
+            for name, value in report[part].items()]  # fmt: skip
+    passed = sum(result.outcome is Outcome.PASSED for result in results)
+    cases = [line(result) for result in results]
+    return "\n".join(["lapilli selftest", "", *head, "", *cases, "", verdict(passed, len(results))])
+
+
+def verdict(passed: int, count: int) -> str:
+    """The last line."""
+    return f"{passed} of {count} cases passed"
+
+
+def exit_code(results: Sequence[Result]) -> ExitCode:
+    """What the worst case deserves."""
+    outcomes = {result.outcome for result in results}
+    for outcome, code in (
+        (Outcome.HANG, ExitCode.HANG),
+        (Outcome.REFUSED, ExitCode.NO_DEVICE),
+        (Outcome.DIFFERS, ExitCode.RESULTS_DIFFER),
+        (Outcome.UNSUPPORTED, ExitCode.UNSUPPORTED),
+    ):
+        if outcome in outcomes:
+            return code
+    return ExitCode.OK

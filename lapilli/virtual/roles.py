@@ -1,0 +1,64 @@
+"""A recording of a job, for which the kernel has to guess what each buffer is for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lapilli.emulator.front_end import walk
+from lapilli.emulator.generations import generation_of
+from lapilli.errors import Fault
+from lapilli.hw.chips import Chip
+from lapilli.program import Words
+from lapilli.recording import RecordedBuffer, Recording
+from lapilli.virtual.objects import BufferObject
+from lapilli.virtual.submit import Job
+
+
+def recording_of(job: Job, chip: Chip) -> Recording:
+    """The job with its buffers' contents before it runs. Buffers with instructions or coefficients
+    are what the commands say; of the rest those that hold anything are inputs."""
+    roles: dict[BufferObject, str] = {}
+    for unit, address in _starts(job.commands, chip):
+        buffer = _at(job, address)
+        if buffer is None:
+            continue
+        roles[buffer] = "instruction"
+        coefficients = _at(job, _kernel_address(buffer, address, chip)) if unit == "NN" else None
+        if coefficients is not None:
+            roles.setdefault(coefficients, "coefficients")
+    recorded = []
+    for buffer in job.objects:
+        used = np.flatnonzero(buffer.storage.data)
+        data = buffer.storage.data[: used[-1] + 1 if len(used) else 0].copy()
+        role = roles.get(buffer, "input" if len(used) else "tensor")
+        assert buffer.address is not None
+        recorded.append(RecordedBuffer(role, buffer.address, buffer.size, data))
+    return Recording(job.commands.copy(), tuple(recorded))
+
+
+def _starts(commands: Words, chip: Chip) -> list[tuple[str, int]]:
+    """Unit and address of each instruction, as far as the stream can be read."""
+    found = []
+    try:
+        for start in walk(commands, chip.nn_cores):
+            found.append((start.unit, start.address))
+    except Fault:
+        pass
+    return found
+
+
+def _at(job: Job, address: int) -> BufferObject | None:
+    for buffer in job.objects:
+        if buffer.address is not None and buffer.address <= address < buffer.end:
+            return buffer
+    return None
+
+
+def _kernel_address(buffer: BufferObject, address: int, chip: Chip) -> int:
+    layout = generation_of(chip).nn
+    assert buffer.address is not None
+    start = address - buffer.address
+    words = np.zeros(layout.size, np.uint32)
+    raw = buffer.storage.data[start : min(start + 4 * layout.size, buffer.size)]
+    words.view(np.uint8)[: len(raw)] = raw
+    return layout.decode(words.tolist())["kernel_address"]
