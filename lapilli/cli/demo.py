@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,26 @@ from lapilli.errors import ModelError
 from lapilli.inference import Inference, Values
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 Images = NDArray[np.uint8]
 SHADES = " ░▒▓█"
 DRAWN = 4
-PREFERRED = (3, 8, 5, 7, 2, 0)
+PREFERRED = (0, 2, 6, 4, 8, 3)
 """Digits to draw first: shapes a reader knows at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstration:
+    """What was measured: ``report`` is the JSON object; the images, what they show, and what the
+    NPU read."""
+
+    report: dict[str, Any]
+    images: Images
+    labels: Images
+    read: NDArray[np.int64]
 
 
 @click.command()
@@ -30,12 +45,23 @@ PREFERRED = (3, 8, 5, 7, 2, 0)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(device: str, count: int | None, as_json: bool) -> None:
     """Read handwritten digits with the sample model that comes with lapilli."""
+    found = demonstrate(device, count)
+    if as_json:
+        click.echo(json.dumps(found.report, indent=2))
+        return
+    from rich.console import Console
+
+    show(Console(highlight=False), found)
+
+
+def demonstrate(device: str, count: int | None = None) -> Demonstration:
+    """Run the sample model on its first ``count`` images, or all."""
     data = files("lapilli.data")
     with as_file(data / "digits.npz") as path:
         arrays = recording.load_arrays(path)
     images: Images = arrays["images"][:count]
     labels: Images = arrays["labels"][:count]
-    with as_file(data / "digits.tflite") as path:
+    with as_file(data / "digits.tflite") as path, litert.native_messages():
         inference = Inference(path, device=device)
         try:
             npu = _classify(inference, images)
@@ -54,12 +80,7 @@ def demo(device: str, count: int | None, as_json: bool) -> None:
         "operators": placement[1],
         "jobs": jobs,
     }
-    if as_json:
-        import json
-
-        click.echo(json.dumps(report, indent=2))
-    else:
-        _print(report, images, labels, npu)
+    return Demonstration(report, images, labels, npu)
 
 
 def _classify(inference: Inference, images: Images) -> NDArray[np.int64]:
@@ -73,9 +94,8 @@ def _classify(inference: Inference, images: Images) -> NDArray[np.int64]:
 
 
 def _classify_on_cpu(model: bytes, images: Images) -> NDArray[np.int64]:
-    with litert.native_messages():
-        interpreter = litert.interpreter_class()(model_content=model)
-        interpreter.allocate_tensors()
+    interpreter = litert.interpreter_class()(model_content=model)
+    interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
     answers = []
@@ -90,11 +110,9 @@ def _best(scores: Values) -> int:
     return int(np.argmax(scores))
 
 
-def _print(report: dict[str, Any], images: Images, labels: Images, read: NDArray[np.int64]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
+def show(console: Console, found: Demonstration) -> None:
+    """Draw a few images with what was read, then the figures and the jobs."""
+    report, images, labels, read = found.report, found.images, found.labels, found.read
     chosen = _choose(labels)
     if not chosen:
         raise ModelError("the sample images hold no digit to draw")
@@ -117,6 +135,12 @@ def _print(report: dict[str, Any], images: Images, labels: Images, read: NDArray
         f"Operators          {report['npu_operators']} of {report['operators']} on the "
         "NPU, the rest on the CPU\n"
     )
+    console.print(_job_table(report["jobs"]))
+
+
+def _job_table(jobs: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
     table = Table(
         title="What the NPU did for one image", title_justify="left", box=None, pad_edge=False
     )
@@ -129,12 +153,12 @@ def _print(report: dict[str, Any], images: Images, labels: Images, read: NDArray
         ("weights", "right"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for row in report["jobs"]:
+    for row in jobs:
         weights = f"{row['coefficient_bytes']:,} B" if row["coefficient_bytes"] else ""
         table.add_row(
             str(row["job"]), row["unit"], row["kind"], row["tensor"], row["shape"], weights
         )
-    console.print(table)
+    return table
 
 
 DRAWING_WIDTH = 19
@@ -184,5 +208,5 @@ def _shades(images: list[Images]) -> Text:
 def _stretched(image: Images) -> NDArray[np.int64]:
     """Grey values spread over 0 to 255, the middle ones steepened, for a sharper picture."""
     values = image.astype(float) / max(int(image.max()), 1)
-    steep = 1 / (1 + np.exp(-10 * (values - 0.45)))
+    steep = 1 / (1 + np.exp(-9 * (values - 0.5)))
     return np.asarray((steep * 255).round(), np.int64)
