@@ -73,21 +73,14 @@ class Chip:
         return -(1 << (self.image_offset_bits - 1))
 
 
-ALL_NPUS = frozenset(
-    {
-        "VIP_V7",
-        "NN_STRIDE_SUPPORT",
-        "NN_INT8_SCALE",
-        "TP_ENGINE",
-        "TP_LRN",
-        "TP_ROI_POOLING",
-        "TP_MAX_POOLING_STRIDE1",
-        "TF_QUANTIZATION",
-        "REG_MMU",
-        "SECURITY_AHB",
-        "REG_Pipe3D",
-    }
-)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ALL_NPUS = _names("""
+    VIP_V7 NN_STRIDE_SUPPORT NN_INT8_SCALE TP_ENGINE TP_LRN TP_ROI_POOLING
+    TP_MAX_POOLING_STRIDE1 TF_QUANTIZATION REG_MMU SECURITY_AHB REG_Pipe3D
+""")
 """Bits set for every NPU of the databases."""
 
 CHIPS: tuple[Chip, ...] = (
@@ -127,50 +120,19 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=32,
         maximum_outstanding=64,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "DEPTHWISE_SUPPORT_16BIT_FORMAT",
-            "IMAGE_PARTIAL_CACHE",
-            "NN_ASYMMETRIC_INT8",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_COMPRESSION_BYPASSS",
-            "NN_DEPTHWISE_SUPPORT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_FLOAT_POST_MULT",
-            "NN_HW_LIMITATION_NATIVE_KER_1x2_2x1",
-            "NN_INT16_ALU",
-            "NN_KERNEL_1x1_NO_PAD_FIX",
-            "NN_LEAKY_RELU",
-            "NN_NATIVE_STRIDE_TWO",
-            "NN_NONZERO_BORDER",
-            "NN_NO_Z_LOCATION_OFFSET",
-            "NN_PER_CHANNEL_QUANT",
-            "NN_PER_CHANNEL_QUANT_ASYM",
-            "NN_POST_OUT_SUPPORT_FP16",
-            "NN_PRELU",
-            "NN_SLICE_PADDING_TO_64BYTE_ALIGN",
-            "NN_SMALLBATCH_PHASE1",
-            "NN_SUPPORT_CONV_1D",
-            "NN_TENSOR_ADD",
-            "NN_TRANSPOSE",
-            "NN_WRITE_WITHOUT_USC",
-            "NN_XYDP0",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_BFLOAT16",
-            "TP_COEF_COMPRESSION_ENHANCEMENT",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "USE_VIPSRAM_FOR_KERNEL_STREAMING",
-            "XY_OFFSET_LIMITATION_FIX",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY DEPTHWISE_SUPPORT_16BIT_FORMAT
+            IMAGE_PARTIAL_CACHE NN_ASYMMETRIC_INT8 NN_COEF_DECOMPRESS_PERF2X NN_COMPRESSION_BYPASSS
+            NN_DEPTHWISE_SUPPORT NN_FIRST_PIXEL_POOLING NN_FLOAT_POST_MULT
+            NN_HW_LIMITATION_NATIVE_KER_1x2_2x1 NN_INT16_ALU NN_KERNEL_1x1_NO_PAD_FIX NN_LEAKY_RELU
+            NN_NATIVE_STRIDE_TWO NN_NONZERO_BORDER NN_NO_Z_LOCATION_OFFSET NN_PER_CHANNEL_QUANT
+            NN_PER_CHANNEL_QUANT_ASYM NN_POST_OUT_SUPPORT_FP16 NN_PRELU
+            NN_SLICE_PADDING_TO_64BYTE_ALIGN NN_SMALLBATCH_PHASE1 NN_SUPPORT_CONV_1D NN_TENSOR_ADD
+            NN_TRANSPOSE NN_WRITE_WITHOUT_USC NN_XYDP0 NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX
+            SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3 TP_BFLOAT16
+            TP_COEF_COMPRESSION_ENHANCEMENT TP_REAL_INT16 TP_REORDER TP_REORDER_FIX
+            TP_SMALLBATCH_PHASE1 USE_VIPSRAM_FOR_KERNEL_STREAMING XY_OFFSET_LIMITATION_FIX ZRL_8BIT
+        """),
     ),
     Chip(
         name="vipnano-qi-7004-eco0",
@@ -208,13 +170,10 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COMPUTE_ONLY",
-            "KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX",
-            "NN_INT16_ALU",
-            "SWTILING_PHASE1",
-            "TP_SIMPLE_INT16",
-        },
+        | _names("""
+            COMPUTE_ONLY KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX NN_INT16_ALU
+            SWTILING_PHASE1 TP_SIMPLE_INT16
+        """),
     ),
     Chip(
         name="vipnano-qi-7004",
@@ -252,15 +211,10 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COMPUTE_ONLY",
-            "KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX",
-            "NN_INT16_ALU",
-            "SWTILING_PHASE1",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SIMPLE_INT16",
-        },
+        | _names("""
+            COMPUTE_ONLY KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX NN_INT16_ALU
+            SWTILING_PHASE1 TP_REORDER TP_REORDER_FIX TP_SIMPLE_INT16
+        """),
     ),
     Chip(
         name="a311d",
@@ -298,19 +252,11 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COMPUTE_ONLY",
-            "KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_INT16_ALU",
-            "NN_XYDP6",
-            "NN_ZDP3",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-        },
+        | _names("""
+            COMPUTE_ONLY KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX NN_FIRST_PIXEL_POOLING
+            NN_INT16_ALU NN_XYDP6 NN_ZDP3 SWTILING_PHASE1 SWTILING_PHASE2 TP_REAL_INT16 TP_REORDER
+            TP_REORDER_FIX
+        """),
     ),
     Chip(
         name="vip9000nano-si-8101",
@@ -348,34 +294,15 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=16,
         maximum_outstanding=64,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_DEPTHWISE_SUPPORT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_HW_LIMITATION_NATIVE_KER_1x2_2x1",
-            "NN_INT16_ALU",
-            "NN_MIRROR_BORDER",
-            "NN_NO_Z_LOCATION_OFFSET",
-            "NN_SLICE_PADDING_TO_64BYTE_ALIGN",
-            "NN_SMALLBATCH_PHASE1",
-            "NN_TRANSPOSE",
-            "NN_WRITE_WITHOUT_USC",
-            "NN_XYDP0",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_COEF_COMPRESSION_ENHANCEMENT",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "XY_OFFSET_LIMITATION_FIX",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY NN_COEF_DECOMPRESS_PERF2X NN_DEPTHWISE_SUPPORT
+            NN_FIRST_PIXEL_POOLING NN_HW_LIMITATION_NATIVE_KER_1x2_2x1 NN_INT16_ALU NN_MIRROR_BORDER
+            NN_NO_Z_LOCATION_OFFSET NN_SLICE_PADDING_TO_64BYTE_ALIGN NN_SMALLBATCH_PHASE1
+            NN_TRANSPOSE NN_WRITE_WITHOUT_USC NN_XYDP0 NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX
+            SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3 TP_COEF_COMPRESSION_ENHANCEMENT
+            TP_REAL_INT16 TP_REORDER TP_REORDER_FIX TP_SMALLBATCH_PHASE1 XY_OFFSET_LIMITATION_FIX
+            ZRL_8BIT
+        """),
     ),
     Chip(
         name="vip9000nano-di-8102",
@@ -413,34 +340,15 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=16,
         maximum_outstanding=64,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_DEPTHWISE_SUPPORT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_HW_LIMITATION_NATIVE_KER_1x2_2x1",
-            "NN_INT16_ALU",
-            "NN_MIRROR_BORDER",
-            "NN_NO_Z_LOCATION_OFFSET",
-            "NN_SLICE_PADDING_TO_64BYTE_ALIGN",
-            "NN_SMALLBATCH_PHASE1",
-            "NN_TRANSPOSE",
-            "NN_WRITE_WITHOUT_USC",
-            "NN_XYDP0",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_COEF_COMPRESSION_ENHANCEMENT",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "XY_OFFSET_LIMITATION_FIX",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY NN_COEF_DECOMPRESS_PERF2X NN_DEPTHWISE_SUPPORT
+            NN_FIRST_PIXEL_POOLING NN_HW_LIMITATION_NATIVE_KER_1x2_2x1 NN_INT16_ALU NN_MIRROR_BORDER
+            NN_NO_Z_LOCATION_OFFSET NN_SLICE_PADDING_TO_64BYTE_ALIGN NN_SMALLBATCH_PHASE1
+            NN_TRANSPOSE NN_WRITE_WITHOUT_USC NN_XYDP0 NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX
+            SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3 TP_COEF_COMPRESSION_ENHANCEMENT
+            TP_REAL_INT16 TP_REORDER TP_REORDER_FIX TP_SMALLBATCH_PHASE1 XY_OFFSET_LIMITATION_FIX
+            ZRL_8BIT
+        """),
     ),
     Chip(
         name="vipnano-qi-7131",
@@ -478,26 +386,13 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_INT16_ALU",
-            "NN_MIRROR_BORDER",
-            "NN_XYDP6",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY
+            KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX NN_COEF_DECOMPRESS_PERF2X
+            NN_FIRST_PIXEL_POOLING NN_INT16_ALU NN_MIRROR_BORDER NN_XYDP6 NN_ZDP3
+            NN_ZDP3_NO_COMPRESS_FIX SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3 TP_REAL_INT16
+            TP_REORDER TP_REORDER_FIX TP_SMALLBATCH_PHASE1 ZRL_8BIT
+        """),
     ),
     Chip(
         name="vippico-7131",
@@ -535,24 +430,12 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_XYDP6",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "ZRL_7BIT",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY
+            KERNEL_PER_CORE_LESS_THAN_THIRD_COEF_BUFF_DEPTH_FIX NN_FIRST_PIXEL_POOLING NN_XYDP6
+            NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3
+            TP_REAL_INT16 TP_REORDER TP_REORDER_FIX TP_SMALLBATCH_PHASE1 ZRL_7BIT ZRL_8BIT
+        """),
     ),
     Chip(
         name="imx8mp",
@@ -590,32 +473,14 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=16,
         maximum_outstanding=64,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_DEPTHWISE_SUPPORT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_HW_LIMITATION_NATIVE_KER_1x2_2x1",
-            "NN_INT16_ALU",
-            "NN_NONZERO_BORDER",
-            "NN_NO_Z_LOCATION_OFFSET",
-            "NN_POST_OUT_SUPPORT_FP16",
-            "NN_WRITE_WITHOUT_USC",
-            "NN_XYDP0",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_COEF_COMPRESSION_ENHANCEMENT",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "XY_OFFSET_LIMITATION_FIX",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY NN_COEF_DECOMPRESS_PERF2X NN_DEPTHWISE_SUPPORT
+            NN_FIRST_PIXEL_POOLING NN_HW_LIMITATION_NATIVE_KER_1x2_2x1 NN_INT16_ALU
+            NN_NONZERO_BORDER NN_NO_Z_LOCATION_OFFSET NN_POST_OUT_SUPPORT_FP16 NN_WRITE_WITHOUT_USC
+            NN_XYDP0 NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3
+            TP_COEF_COMPRESSION_ENHANCEMENT TP_REAL_INT16 TP_REORDER TP_REORDER_FIX
+            TP_SMALLBATCH_PHASE1 XY_OFFSET_LIMITATION_FIX ZRL_8BIT
+        """),
     ),
     Chip(
         name="imx8mp-a0",
@@ -653,32 +518,14 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=16,
         maximum_outstanding=64,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "COMPUTE_ONLY",
-            "NN_COEF_DECOMPRESS_PERF2X",
-            "NN_DEPTHWISE_SUPPORT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_HW_LIMITATION_NATIVE_KER_1x2_2x1",
-            "NN_INT16_ALU",
-            "NN_NONZERO_BORDER",
-            "NN_NO_Z_LOCATION_OFFSET",
-            "NN_POST_OUT_SUPPORT_FP16",
-            "NN_WRITE_WITHOUT_USC",
-            "NN_XYDP0",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE2",
-            "SWTILING_PHASE3",
-            "TP_COEF_COMPRESSION_ENHANCEMENT",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "TP_SMALLBATCH_PHASE1",
-            "XY_OFFSET_LIMITATION_FIX",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT COMPUTE_ONLY NN_COEF_DECOMPRESS_PERF2X NN_DEPTHWISE_SUPPORT
+            NN_FIRST_PIXEL_POOLING NN_HW_LIMITATION_NATIVE_KER_1x2_2x1 NN_INT16_ALU
+            NN_NONZERO_BORDER NN_NO_Z_LOCATION_OFFSET NN_POST_OUT_SUPPORT_FP16 NN_WRITE_WITHOUT_USC
+            NN_XYDP0 NN_ZDP3 NN_ZDP3_NO_COMPRESS_FIX SWTILING_PHASE1 SWTILING_PHASE2 SWTILING_PHASE3
+            TP_COEF_COMPRESSION_ENHANCEMENT TP_REAL_INT16 TP_REORDER TP_REORDER_FIX
+            TP_SMALLBATCH_PHASE1 XY_OFFSET_LIMITATION_FIX ZRL_8BIT
+        """),
     ),
     Chip(
         name="gcnano-6204",
@@ -716,18 +563,10 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_XYDP6",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "ZRL_7BIT",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT NN_FIRST_PIXEL_POOLING NN_XYDP6 NN_ZDP3
+            NN_ZDP3_NO_COMPRESS_FIX TP_REAL_INT16 TP_REORDER TP_REORDER_FIX ZRL_7BIT ZRL_8BIT
+        """),
     ),
     Chip(
         name="stm32mp2",
@@ -765,21 +604,11 @@ CHIPS: tuple[Chip, ...] = (
         output_lanes_per_cycle=8,
         maximum_outstanding=32,
         features=ALL_NPUS
-        | {
-            "COEF_COMPRESSION_ENHANCEMENT",
-            "NN_FIRST_PIXEL_POOLING",
-            "NN_INT16_ALU",
-            "NN_XYDP6",
-            "NN_ZDP3",
-            "NN_ZDP3_NO_COMPRESS_FIX",
-            "SWTILING_PHASE1",
-            "SWTILING_PHASE3",
-            "TP_REAL_INT16",
-            "TP_REORDER",
-            "TP_REORDER_FIX",
-            "ZRL_7BIT",
-            "ZRL_8BIT",
-        },
+        | _names("""
+            COEF_COMPRESSION_ENHANCEMENT NN_FIRST_PIXEL_POOLING NN_INT16_ALU NN_XYDP6 NN_ZDP3
+            NN_ZDP3_NO_COMPRESS_FIX SWTILING_PHASE1 SWTILING_PHASE3 TP_REAL_INT16 TP_REORDER
+            TP_REORDER_FIX ZRL_7BIT ZRL_8BIT
+        """),
     ),
 )
 
