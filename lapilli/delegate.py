@@ -19,13 +19,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from lapilli import tflite_c
 from lapilli.errors import DeviceError, LapilliError, Unsupported, UsageError
 from lapilli.graph import Graph
+from lapilli.profile.stamps import NodeTimes
 from lapilli.runtime_graph import (
     Partition,
     int_array,
@@ -39,10 +40,16 @@ from lapilli.runtime_graph import (
     view,
 )
 
+if TYPE_CHECKING:
+    from lapilli.profile.events import JobRecord, Profile
+
 _log = logging.getLogger(__name__)
 
 SCHEDULES = ("best", "reference")
-_OPTIONS = "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1)"
+_OPTIONS = (
+    "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
+    "profile (bool)"
+)
 # LiteRT formats a message into 1024 bytes and then insists on valid UTF-8.
 _MESSAGE_BYTES = 900
 _NOT_PRESENTED = (
@@ -132,6 +139,21 @@ class _Npu:
 
         return LoadedPart(self._device, part)
 
+    def profile(
+        self,
+        graph: Graph,
+        parts: Sequence[Any],
+        nodes: Sequence[NodeTimes],
+        known: tuple[JobRecord, ...] | None,
+    ) -> Profile:
+        """Where the time of one inference goes; ``known``: the jobs of an earlier profile."""
+        from lapilli.profile.measure import Subject, measured_between, profile_graph
+
+        device = self._device
+        subject = Subject(graph.name, "model", device.name, self._schedule)
+        measured = measured_between(nodes, device.name)
+        return profile_graph(graph, device.chip, parts, subject, measured, known)
+
     def close(self) -> None:
         self._device.close()
 
@@ -192,22 +214,36 @@ def _message(error: BaseException) -> bytes:
 class _Preparation:
     """One graph the delegate was applied to; each partition is entered by its kernel.
 
-    ``graph`` is dropped, with its copies of the constants, once everything is compiled.
+    ``graph`` is dropped, with its copies of the constants, once everything is compiled. With
+    ``profile`` its ``outline`` stays, ``nodes`` has the times of the last inference's nodes, and
+    ``jobs`` what was read of the command streams, which stay the same.
     """
 
     graph: Graph | None
     verdicts: tuple[Verdict, ...]
     parts: dict[tuple[int, ...], Any] = field(default_factory=dict)
     compile_seconds: float = 0.0
+    outline: Graph | None = None
+    nodes: tuple[NodeTimes, ...] = ()
+    jobs: tuple[JobRecord, ...] | None = None
+
+    def note(self, node: NodeTimes) -> None:
+        """Keep a node's times; one that ran before begins another inference."""
+        if any(node.operators == known.operators for known in self.nodes):
+            self.nodes = ()
+        self.nodes = (*self.nodes, node)
 
 
 class _Session:
     """Device, options and results of one Delegate, and the structure the runtime points to."""
 
-    def __init__(self, backend: Backend, strict: bool, min_partition: int) -> None:
+    def __init__(
+        self, backend: Backend, strict: bool, min_partition: int, profile: bool = False
+    ) -> None:
         self.backend = backend
         self.strict = strict
         self.min_partition = min_partition
+        self.profile = profile
         self.lock = threading.RLock()
         self.error: BaseException | None = None
         self.preparations: dict[int, _Preparation] = {}
@@ -241,6 +277,10 @@ class _Session:
             ]
             taken = _worth_taking(pointer, supported, self.min_partition)
             preparation = _Preparation(owned(graph, taken), verdicts)
+            if self.profile:
+                from lapilli.profile.outline import outline
+
+                preparation.outline = outline(graph)
             self.preparations[ctypes.addressof(pointer.contents)] = preparation
             if self.strict:
                 _refuse_leftovers(graph, verdicts, taken)
@@ -379,11 +419,17 @@ class _Kernel:
         loaded = self._loaded
         if loaded is None:
             raise DeviceError("invoked without having been prepared")
+        start = time.perf_counter()
         for border in self._inputs:
             loaded.write(border.index, border.current(context))
+        written = time.perf_counter()
         loaded.execute()
+        executed = time.perf_counter()
         for border in self._outputs:
             loaded.read(border.index, border.current(context))
+        if self.session.profile:
+            times = (start, written, executed, time.perf_counter())
+            self._preparation.note(NodeTimes(self._partition.operators, *times))
 
     def close(self) -> None:
         """Free the part, then the hold on the device."""
@@ -490,7 +536,12 @@ _KERNEL_NAME = b"lapilli"
 
 
 def _check_options(
-    device: object, schedule: object, strict: object, min_partition: object, unknown: Iterable[str]
+    device: object,
+    schedule: object,
+    strict: object,
+    min_partition: object,
+    profile: object,
+    unknown: Iterable[str],
 ) -> None:
     """UsageError for an option that does not exist or a value that is not allowed."""
     for name in unknown:
@@ -503,6 +554,8 @@ def _check_options(
         raise UsageError(f"strict is True or False, not {strict!r}")
     if isinstance(min_partition, bool) or not isinstance(min_partition, int) or min_partition < 1:
         raise UsageError(f"min_partition is an integer of 1 or more, not {min_partition!r}")
+    if not isinstance(profile, bool):
+        raise UsageError(f"profile is True or False, not {profile!r}")
 
 
 class Delegate:
@@ -512,6 +565,7 @@ class Delegate:
     ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
     ``strict``: fail if any operator would stay on the CPU.
     ``min_partition``: leave runs of fewer operators to the CPU.
+    ``profile``: note when NPU nodes begin and end, for ``last_profile``.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
@@ -531,14 +585,15 @@ class Delegate:
         schedule: str = "best",
         strict: bool = False,
         min_partition: int = 1,
+        profile: bool = False,
         _backend: Backend | None = None,
         **unknown: object,
     ) -> None:
-        _check_options(device, schedule, strict, min_partition, unknown)
+        _check_options(device, schedule, strict, min_partition, profile, unknown)
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
         backend = _Npu(device, schedule) if _backend is None else _backend
-        self._session = _Session(backend, strict, min_partition)
+        self._session = _Session(backend, strict, min_partition, profile)
         self._finalizer = weakref.finalize(self, self._session.close)
 
     def _get_native_delegate_pointer(self) -> int:
@@ -573,6 +628,27 @@ class Delegate:
         """Time that compiling took, without loading."""
         main = self._session.main()
         return 0.0 if main is None else main.compile_seconds
+
+    @property
+    def last_nodes(self) -> tuple[NodeTimes, ...]:
+        """With ``profile``: when the NPU nodes of the last inference began and ended."""
+        main = self._session.main()
+        return () if main is None else main.nodes
+
+    @property
+    def last_profile(self) -> Profile | None:
+        """With ``profile``: where the time of the last inference went, worked out when asked for.
+        None before the first. CPU operators before the first NPU node and behind the last have no
+        time in it: the runtime does not call us there."""
+        main, backend = self._session.main(), self._session.backend
+        if main is None or main.outline is None or not isinstance(backend, _Npu):
+            return None
+        if not main.nodes or not main.parts:
+            return None
+        parts = tuple(main.parts.values())
+        found = backend.profile(main.outline, parts, main.nodes, main.jobs)
+        main.jobs = found.jobs
+        return found
 
     @property
     def error(self) -> BaseException | None:

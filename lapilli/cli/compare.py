@@ -1,0 +1,108 @@
+"""``lapilli compare``: two models, schedules, programs or recordings side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import click
+
+from lapilli.cli import text
+from lapilli.profile import comparison, table
+from lapilli.profile.events import Profile
+from lapilli.profile.rows import Row
+from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, profile_file
+from lapilli.profile.table import ABSENT, Column
+
+SCHEDULES = click.Choice(["reference", "best"])
+FILE = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
+
+
+@click.command()
+@click.argument("a", metavar=f"A({FILE})")
+@click.argument("b", metavar="B")
+@click.option("--device-a", default=DEFAULT_DEVICE, show_default=True, help="Device of A.")
+@click.option("--device-b", help="Device of B.  [default: that of A]")
+@click.option("--schedule-a", type=SCHEDULES, default="best", show_default=True)
+@click.option("--schedule-b", type=SCHEDULES, default="best", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def compare(
+    a: str,
+    b: str,
+    device_a: str,
+    device_b: str | None,
+    schedule_a: str,
+    schedule_b: str,
+    as_json: bool,
+) -> None:
+    """Compare what A and B cost on the NPU, operator by operator. Nothing is run."""
+    one = profile_file(a, Wishes(device_a, schedule_a, measure=False))
+    other = profile_file(b, Wishes(device_b or device_a, schedule_b, measure=False))
+    if as_json:
+        click.echo(json.dumps(comparison.to_json(one, other), indent=2))
+        return
+    for line in _lines(one, other, text.width()):
+        click.echo(line)
+
+
+def _number(key: str, factor: float, digits: int, sign: str = "") -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = row[key]
+        return ABSENT if value is None else f"{value * factor:{sign},.{digits}f}"
+
+    return cell
+
+
+def _operator(row: Row) -> str:
+    return str(row["operators"][0] if row["operators"] else row["row"])
+
+
+def _bound(row: Row) -> str:
+    """One word if nothing changed."""
+    a, b = row["bound_a"] or ABSENT, row["bound_b"] or ABSENT
+    return a if a == b else f"{a} > {b}"
+
+
+COLUMNS = (
+    Column("#", 0, _operator),
+    Column("operator", 0, lambda row: str(row["kind"]), left=True),
+    Column("ms A", 0, _number("seconds_a", 1e3, 3)),
+    Column("ms B", 0, _number("seconds_b", 1e3, 3)),
+    Column("B-A", 0, _number("seconds_difference", 1e3, 3, "+")),
+    Column("KiB A", 1, _number("bytes_a", 1 / 1024, 0)),
+    Column("KiB B", 1, _number("bytes_b", 1 / 1024, 0)),
+    Column("B-A", 0, _number("bytes_difference", 1 / 1024, 0, "+")),
+    Column("bound by", 1, _bound, left=True),
+)
+
+
+def _lines(a: Profile, b: Profile, width: int) -> Iterator[str]:
+    for letter, each in (("A", a), ("B", b)):
+        name = text.clean(each.model, max(width - 44, 16))
+        yield text.clean(f"{letter}: {name} on {each.chip}, schedule {each.schedule}")
+    yield ""
+    rows = comparison.rows_of(comparison.pairs(a, b))
+    yield from table.lines(rows, COLUMNS, _name, "output tensor", width, text.clean)
+    yield ""
+    total = comparison.totals(a, b)
+    yield from text.wrapped(
+        "NPU, modelled  ",
+        f"A {total['npu_seconds_a'] * 1e3:,.3f} ms, B {total['npu_seconds_b'] * 1e3:,.3f} ms, "
+        f"B-A {total['npu_seconds_difference'] * 1e3:+,.3f} ms"
+        + _percent(total["npu_seconds_a"], total["npu_seconds_b"]),
+        width,
+    )
+    yield from text.wrapped(
+        "bytes moved    ",
+        f"A {text.size(total['bytes_a'])}, B {text.size(total['bytes_b'])}"
+        + _percent(total["bytes_a"], total["bytes_b"]),
+        width,
+    )
+
+
+def _percent(a: float, b: float) -> str:
+    return f" ({100 * (b - a) / a:+.1f} %)" if a else ""
+
+
+def _name(row: Row, room: int) -> str:
+    return text.clean(row["name"] or row["shape"], room)

@@ -1,0 +1,84 @@
+"""A profile as the JSON object of ``lapilli profile --json``, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from lapilli.profile.events import Profile
+from lapilli.profile.rows import Row, job_rows, operator_rows, totals
+
+SCHEMA = "lapilli-profile"
+SCHEMA_VERSION = 1
+"""Goes up whenever a key changes its meaning or goes away."""
+
+
+def to_json(profile: Profile) -> dict[str, Any]:
+    """The whole profile; ``docs/profile.md`` lists the keys."""
+    limits = profile.limits
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "model": profile.model,
+        "source": profile.source,
+        "chip": profile.chip,
+        "device": profile.device,
+        "schedule": profile.schedule,
+        "limits": {
+            "clock_hz": limits.clock_hz,
+            "macs_per_cycle": limits.macs_per_cycle,
+            "bytes_per_cycle": limits.bytes_per_cycle,
+            "sram_bytes": limits.sram_bytes,
+        },
+        "totals": totals(profile),
+        "operators": operator_rows(profile),
+        "jobs": job_rows(profile),
+        "parts": [
+            {
+                "part": part.number,
+                "jobs": [part.jobs.start, part.jobs.stop],
+                "cycles": part.cycles,
+                "seconds": profile.seconds(part.cycles),
+                "seconds_measured": part.executing,
+                "copying_seconds_measured": part.copying,
+            }
+            for part in profile.parts
+        ],
+        "segments": [
+            {
+                "on": segment.processor.value,
+                "number": segment.number,
+                "start": segment.start,
+                "end": segment.end,
+            }
+            for segment in profile.segments
+        ],
+        "edges": [list(edge) for edge in profile.edges],
+        "notes": list(profile.notes),
+    }
+
+
+def to_csv(profile: Profile, jobs: bool = False) -> str:
+    """The operators, or the jobs, with a head line. Cells never start a formula in a spreadsheet:
+    names are anybody's."""
+    rows = job_rows(profile) if jobs else operator_rows(profile)
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_flat(row) for row in rows)
+    return text.getvalue()
+
+
+def _flat(row: Row) -> Row:
+    return {key: _cell(value) for key, value in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, str):
+        cleaned = "".join(c if c.isprintable() else " " for c in value)
+        return "'" + cleaned if cleaned.startswith(("=", "+", "-", "@")) else cleaned
+    return value

@@ -1,0 +1,143 @@
+"""From a file's path to what can be profiled: a model, a program or a recording."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lapilli import compiler, litert, program_file, recording, tflite
+from lapilli.device.open import EMULATOR_PREFIX
+from lapilli.errors import DeviceError, ModelError, UsageError
+from lapilli.hw.chips import Chip
+from lapilli.profile.events import Profile
+from lapilli.profile.measure import (
+    Measured,
+    Subject,
+    is_emulator,
+    measured_between,
+    profile_graph,
+    profile_program,
+    profile_recording,
+)
+
+DEFAULT_DEVICE = "emulator:a311d"
+SUFFIXES = {".tflite": "model", ".lapilli": "program", ".npz": "recording"}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """``device``: a board or an emulator. ``inputs``: paths, one for each input, or none for zeros.
+    ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
+    inferences after the first, of which the one with the median time counts."""
+
+    device: str = DEFAULT_DEVICE
+    schedule: str = "best"
+    inputs: Sequence[str] = ()
+    measure: bool = True
+    runs: int = 3
+
+
+def kind_of(path: str) -> str:
+    """``model``, ``program`` or ``recording``, by the end of the name; raises UsageError."""
+    found = SUFFIXES.get(Path(path).suffix.lower())
+    if found is None:
+        raise UsageError(f"{path}: unknown kind of file; allowed: {', '.join(SUFFIXES)}")
+    return found
+
+
+def profile_file(path: str, wishes: Wishes) -> Profile:
+    """The profile of any of the three."""
+    kind = kind_of(path)
+    if kind == "model":
+        return profile_model(path, wishes)
+    if wishes.inputs:
+        raise UsageError(f"--input is for models; {path} is a {kind}")
+    if kind == "program":
+        return profile_program(program_file.load(path), wishes.device)
+    return profile_recording(recording.load(path), chip_of(wishes.device), Path(path).name)
+
+
+def chip_of(device: str) -> Chip:
+    """The chip of an emulator, without opening it, or of a board."""
+    if is_emulator(device):
+        return compiler.chip_named(device[len(EMULATOR_PREFIX) :])
+    from lapilli.device.open import open_device
+
+    opened = open_device(device)
+    try:
+        return opened.chip
+    finally:
+        opened.close()
+
+
+def profile_model(path: str, wishes: Wishes) -> Profile:
+    """Compiled, timed, and run if there is anything to measure: on a board, or on the CPU."""
+    data = tflite.read_file(path)
+    graph = tflite.parse(data, Path(path).name, source=path)
+    chip = chip_of(wishes.device)
+    schedule = compiler.schedule_named(wishes.schedule)
+    program = compiler.compile_graph(graph, chip, schedule, tflite.digest(data))
+    subject = Subject(graph.name, "model", wishes.device, schedule)
+    on_npu = {i for part in program.parts for i in part.operators}
+    board = not is_emulator(wishes.device)
+    worth_running = board or wishes.inputs or len(on_npu) < len(graph.operators)
+    measured = None
+    if wishes.measure and worth_running:
+        try:
+            measured = _run(path, wishes)
+        except DeviceError:
+            # Without LiteRT an emulated NPU still has its times; the report says what is missing.
+            if board or wishes.inputs or _litert_installed():
+                raise
+    return profile_graph(graph, chip, program.parts, subject, measured)
+
+
+def _litert_installed() -> bool:
+    with suppress(DeviceError):
+        litert.interpreter_class()
+        return True
+    return False
+
+
+def _run(path: str, wishes: Wishes) -> Measured:
+    """The inference whose time is the median of several."""
+    from lapilli.inference import Inference, load_input
+
+    inference = Inference(path, device=wishes.device, schedule=wishes.schedule, profile=True)
+    try:
+        tensors = inference.input_tensors
+        if wishes.inputs and len(wishes.inputs) != len(tensors):
+            raise UsageError(
+                f"{inference.graph.name} has {len(tensors)} inputs; --input was given "
+                f"{len(wishes.inputs)} times"
+            )
+        values: list[Any] = [
+            load_input(given, tensor) for given, tensor in zip(wishes.inputs, tensors, strict=False)
+        ]
+        values = values or [np.zeros(t.shape, _dtype(t.dtype)) for t in tensors]
+        inference.feed(values)
+        inference.run()
+        found = []
+        for _ in range(max(wishes.runs, 1)):
+            start = time.perf_counter()
+            inference.run()
+            end = time.perf_counter()
+            found.append((start, end, inference.delegate.last_nodes))
+        found.sort(key=lambda run: run[1] - run[0])
+        start, end, nodes = found[(len(found) - 1) // 2]
+        return measured_between(nodes, wishes.device, start, end)
+    finally:
+        inference.close()
+
+
+def _dtype(name: str) -> Any:
+    try:
+        return np.dtype(name)
+    except TypeError as error:
+        raise ModelError(f"an input is of type {name}; give it with --input") from error
