@@ -34,6 +34,8 @@ COMMANDS = {
     "dump": Entry("lapilli.cli.dump", "dump", "Disassemble a program."),
     "replay": Entry("lapilli.cli.replay", "replay", "Run a recording of a submit."),
     "diff": Entry("lapilli.cli.diff", "diff_command", "Compare NPU and CPU, operator by operator."),
+    "profile": Entry("lapilli.cli.profile", "profile", "Say where the time goes."),
+    "compare": Entry("lapilli.cli.compare", "compare", "Set two profiles side by side."),
     "delegate-path": Entry(
         "lapilli.cli.delegate_path", "delegate_path", "Print the delegate for programs in C."
     ),
