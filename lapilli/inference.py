@@ -162,8 +162,9 @@ class Inference:
         for operator in self.graph.operators:
             if operator.index not in on_npu:
                 verdict = verdicts.get(operator.index)
-                refused = verdict is not None and not verdict.supported
-                reason = verdict.reason if refused else LEFT_BY_SIZE
+                reason = LEFT_BY_SIZE
+                if verdict is not None and not verdict.supported:
+                    reason = verdict.reason
                 rule = getattr(verdict, "rule", "")
                 found.append(CpuOperator(operator.index, operator.kind, reason, rule))
         return tuple(found)

@@ -56,13 +56,13 @@ def _module_paths() -> list[str]:
 def _libpython() -> Path | None:
     """This interpreter's shared library, or None if it is linked statically."""
     names = [sysconfig.get_config_var(key) for key in ("INSTSONAME", "LDLIBRARY")]
-    folders = [sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib"]
+    folders = [str(sysconfig.get_config_var("LIBDIR") or ""), f"{sys.base_prefix}/lib"]
     multiarch = sysconfig.get_config_var("MULTIARCH")
     if multiarch:
-        folders += [Path("/usr/lib") / multiarch, Path("/lib") / multiarch]
-    for folder in folders:
-        for name in names:
-            if folder and name and ".so" in name and (Path(folder) / name).exists():
+        folders += [f"/usr/lib/{multiarch}", f"/lib/{multiarch}"]
+    for folder in filter(None, folders):
+        for name in filter(None, names):
+            if ".so" in name and (Path(folder) / name).exists():
                 return Path(folder) / name
     return None
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "run": Entry("lapilli.cli.run", "run", "Run a model on a device or the emulator."),
     "demo": Entry("lapilli.cli.demo", "demo", "Show a small model at work."),
     "dump": Entry("lapilli.cli.dump", "dump", "Disassemble a program."),
+    "emulate": Entry("lapilli.cli.emulate", "emulate", "Run another program with an emulated NPU."),
     "replay": Entry("lapilli.cli.replay", "replay", "Run a recording of a submit."),
     "diff": Entry("lapilli.cli.diff", "diff_command", "Compare NPU and CPU, operator by operator."),
     "profile": Entry("lapilli.cli.profile", "profile", "Say where the time goes."),
