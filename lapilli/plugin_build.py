@@ -55,13 +55,13 @@ def _module_paths() -> list[str]:
 
 def _libpython() -> Path | None:
     """This interpreter's shared library, or None if it is linked statically."""
-    names = [sysconfig.get_config_var(key) for key in ("INSTSONAME", "LDLIBRARY")]
+    names = [str(sysconfig.get_config_var(key)) for key in ("INSTSONAME", "LDLIBRARY")]
     folders = [str(sysconfig.get_config_var("LIBDIR") or ""), f"{sys.base_prefix}/lib"]
     multiarch = sysconfig.get_config_var("MULTIARCH")
     if multiarch:
         folders += [f"/usr/lib/{multiarch}", f"/lib/{multiarch}"]
     for folder in filter(None, folders):
-        for name in filter(None, names):
+        for name in names:
             if ".so" in name and (Path(folder) / name).exists():
                 return Path(folder) / name
     return None
