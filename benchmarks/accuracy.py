@@ -55,8 +55,12 @@ def measure(chip_name: str) -> dict[str, np.ndarray]:
         reference = outputs_of(run_litert(model, inputs, reference=True))[0].reshape(-1)
         found = operator_output(recording, contents, len(inputs), fast.size)
         table[interpreter._get_ops_details()[0]["op_name"]] += [
-            1, fast.size, np.count_nonzero(found != fast), np.count_nonzero(found != reference),
-            np.count_nonzero(fast != reference)]
+            1,
+            fast.size,
+            np.count_nonzero(found != fast),
+            np.count_nonzero(found != reference),
+            np.count_nonzero(fast != reference),
+        ]
     return table
 
 
@@ -67,8 +71,10 @@ def main() -> None:
     print("operator            models     values  XNNPACK  BUILTIN_REF  XNNPACK to BUILTIN_REF")
     for operator, (models, values, fast, reference, between) in measure(chosen).items():
         shares = (fast / values, reference / values, between / values)
-        print(f"{operator:<20}{models:>6}{values:>11}  {shares[0]:>7.3%}  {shares[1]:>11.3%}"
-              f"  {shares[2]:>22.3%}")
+        print(
+            f"{operator:<20}{models:>6}{values:>11}  {shares[0]:>7.3%}  {shares[1]:>11.3%}"
+            f"  {shares[2]:>22.3%}"
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Each figure is the median of several fresh processes or runs on this machine. The aims are half of
 what the existing C driver needs to compile the same models on one machine (0.50 s and 1.72 s), and
-the limits the project sets itself for the rest. Models are taken from LAPILLI_TEST_DATA.
+the limits the project sets itself for the rest. V8, the i.MX 8M Plus, may take 1.3 times as long to
+compile for as V7, the A311D. Models are taken from LAPILLI_TEST_DATA.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DATA = Path(os.environ.get("LAPILLI_TEST_DATA", Path(__file__).parents[2] / "shared"))
 RUNS = 5
+CHIPS = ("a311d", "imx8mp")
+"""V7 and V8."""
+V8_RATIO = 1.3
 COMPILE = """
 import sys, time, resource
 from lapilli import compiler, tflite
 import numpy
 start = time.perf_counter()
-compiler.compile_model(sys.argv[1], "a311d", sys.argv[2])
+compiler.compile_model(sys.argv[1], sys.argv[2], sys.argv[3])
 seconds = time.perf_counter() - start
 print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
@@ -34,8 +39,8 @@ import numpy
 from lapilli import compiler
 from lapilli.device.open import open_device
 from lapilli.runner import LoadedPart
-program = compiler.compile_model(sys.argv[1], "a311d")
-device = open_device("emulator:a311d")
+program = compiler.compile_model(sys.argv[1], sys.argv[2])
+device = open_device("emulator:" + sys.argv[2])
 loaded = [LoadedPart(device, part) for part in program.parts]
 random = numpy.random.default_rng(0)
 inputs = [{b.tensor: random.integers(0, 256, b.shape).astype(numpy.uint8) for b in part.inputs}
@@ -49,6 +54,51 @@ first = infer()
 import resource
 print(first, statistics.median(infer() for _ in range(5)),
       resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+CODEC = """
+import sys, time
+if "plain" in sys.argv:
+    sys.modules["numba"] = None
+from dataclasses import replace
+from lapilli import compiler, v8
+from lapilli.emulator import coefficients_v8
+from lapilli.emulator.kernels import KernelShape
+from lapilli.emulator.memory import AddressSpace, ListedMemory
+from lapilli.hw.chips import find_by_name
+from lapilli.hw.nn import NN_V8
+chip = find_by_name("imx8mp")
+jobs = []
+def encode(job, *more, original=v8.encode):
+    start = time.perf_counter()
+    made = original(job, *more)
+    jobs.append(time.perf_counter() - start)
+    return made
+generations = compiler.generation_of(chip)
+compiler.generation_of = lambda chip: replace(generations, encode=encode)
+program = compiler.compile_model(sys.argv[1], "imx8mp")
+buffers = []
+for part in program.parts:
+    for job in part.jobs:
+        if job.unit == "NN":
+            at, size = job.coefficients
+            values = NN_V8.decode(part.job_words(job).tolist())
+            shape = KernelShape(
+                values["kernel_z_size"] if not values["depthwise"] else values["out_image_z_size"],
+                values["kernel_y_size"], values["kernel_x_size"], values["kernels_per_core"],
+                values["coef_zero_point"], values["out_image_z_size"], bool(values["depthwise"]))
+            buffers.append((part.buffers[1].data[at:at + size], shape))
+def decode():
+    start = time.perf_counter()
+    for data, shape in buffers:
+        space = AddressSpace()
+        buffer = space.alloc(len(data), None)
+        buffer.data[:len(data)] = data
+        found = coefficients_v8.find_streams(
+            ListedMemory(space, [buffer]), buffer.address, shape, chip)
+        coefficients_v8.decode(found, shape, chip)
+    return time.perf_counter() - start
+first = decode()
+print(sum(jobs), first, decode())
 """
 STARTUP = """
 import time
@@ -70,12 +120,18 @@ class Figure:
 
 def _python(code: str, *arguments: str) -> list[float]:
     """Medians of the numbers a fresh process prints."""
-    command = [sys.executable, "-c", code, *arguments]
-    rows = []
+    return _alternately(code, [arguments])[0]
+
+
+def _alternately(code: str, variants: Sequence[tuple[str, ...]]) -> list[list[float]]:
+    """The same for several arguments, in turns: what else the machine does hits all alike."""
+    rows: list[list[list[float]]] = [[] for _ in variants]
     for _ in range(RUNS):
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows.append([float(word) for word in done.stdout.split()])
-    return [statistics.median(column) for column in zip(*rows, strict=True)]
+        for arguments, found in zip(variants, rows, strict=True):
+            command = [sys.executable, "-c", code, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found.append([float(word) for word in done.stdout.split()])
+    return [[statistics.median(column) for column in zip(*found, strict=True)] for found in rows]
 
 
 def _help_seconds() -> float:
@@ -91,22 +147,38 @@ def _help_seconds() -> float:
 
 def measure() -> list[Figure]:
     """All figures."""
-    models = {
-        "MobileNetV1 224": (DATA / "models/mobilenet_v1_1.0_224_quant.tflite", 0.25, 300, 0.25),
-        "SSDLite MobileDet": (
-            DATA / "models/ssdlite_mobiledet_coco_qat_postprocess.tflite", 0.86, 500, 0.8),
-    }
+    mobilenet = DATA / "models/mobilenet_v1_1.0_224_quant.tflite"
+    detector = DATA / "models/ssdlite_mobiledet_coco_qat_postprocess.tflite"
+    figures = _of_model("MobileNetV1 224", mobilenet, 0.25, 300, 0.25)
+    figures += _of_model("SSDLite MobileDet", detector, 0.86, 500, 0.8)
+    encode, first, later = _python(CODEC, str(mobilenet))
+    _, _, plain = _python(CODEC, str(mobilenet), "plain")
+    figures += [
+        Figure("V8, encode MobileNetV1's weights", "s", encode, 0.5),
+        Figure("V8, decode them", "s", later, 0.3),
+        Figure("V8, decode them, first, with loading numba", "s", first, float("inf")),
+        Figure("V8, decode them without numba", "s", plain, float("inf")),
+        Figure("import lapilli", "s", _python(STARTUP)[0], 0.25),
+        Figure("lapilli --help", "s", _help_seconds(), 0.3),
+    ]
+    return figures
+
+
+def _of_model(
+    name: str, path: Path, compile_aim: float, memory_aim: float, run_aim: float
+) -> list[Figure]:
+    """Compiling and running it, for both generations."""
     figures = []
-    for name, (path, compile_aim, memory_aim, run_aim) in models.items():
-        for schedule in ("reference", "best"):
-            seconds, memory = _python(COMPILE, str(path), schedule)
-            figures.append(Figure(f"compile {name}, {schedule}", "s", seconds, compile_aim))
-        figures.append(Figure(f"peak memory compiling {name}", "MB", memory, memory_aim))
-        first, later, _ = _python(EMULATE, str(path))
-        figures.append(Figure(f"emulated {name}, first", "s", first, float("inf")))
-        figures.append(Figure(f"emulated {name}, later", "s", later, run_aim))
-    figures.append(Figure("import lapilli", "s", _python(STARTUP)[0], 0.25))
-    figures.append(Figure("lapilli --help", "s", _help_seconds(), 0.3))
+    for schedule in ("reference", "best"):
+        variants = [(str(path), chip, schedule) for chip in CHIPS]
+        (v7, memory), (v8, _) = _alternately(COMPILE, variants)
+        figures.append(Figure(f"compile {name}, {schedule}", "s", v7, compile_aim))
+        figures.append(Figure("the same for V8, times as long", "", v8 / v7, V8_RATIO))
+    figures.append(Figure(f"peak memory compiling {name}", "MB", memory, memory_aim))
+    times = _alternately(EMULATE, [(str(path), chip) for chip in CHIPS])
+    for chip, (first, later, _), aim in zip(CHIPS, times, (run_aim, float("inf")), strict=True):
+        figures.append(Figure(f"emulated {name} on {chip}, first", "s", first, float("inf")))
+        figures.append(Figure(f"emulated {name} on {chip}, later", "s", later, aim))
     return figures
 
 
@@ -116,10 +188,10 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
         return
-    print(f"{'figure':<44}{'measured':>10}{'aim':>8}")
+    print(f"{'figure':<50}{'measured':>10}{'aim':>8}")
     for figure in figures:
         aim = "" if figure.aim == float("inf") else f"{figure.aim:g}"
-        print(f"{figure.name:<44}{figure.measured:>8.3f} {figure.unit:<2}{aim:>6}")
+        print(f"{figure.name:<50}{figure.measured:>8.3f} {figure.unit:<2}{aim:>6}")
 
 
 if __name__ == "__main__":

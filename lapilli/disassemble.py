@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lapilli.hw import coefficients as layout
+from lapilli.core_streams import CoreStreams, core_streams
 from lapilli.hw import commands, nn, tp
 from lapilli.hw.bits import Field, Layout
 from lapilli.hw.chips import Chip, find_by_name
@@ -18,7 +18,6 @@ from lapilli.hw.commands import Opcode, Register
 from lapilli.program import Binding, Bytes, Job, Part, Program
 
 COEFFICIENTS = "coefficients"
-NN_LAYOUTS = {7: nn.NN_V7, 8: nn.NN_V8}
 TOPICS = ("kernels", "input", "output", "tiles", "arithmetic", "on-chip memory", "other")
 _NN_TOPICS = (
     ("tiles", ("out_image_tile", "kernels_per_core")),
@@ -44,8 +43,6 @@ _ENUMERATIONS: dict[str, type[nn.Pooling] | type[nn.Caching]] = {
     "image_caching_mode": nn.Caching,
     "kernel_caching_mode": nn.Caching,
 }
-_FRACTION_BITS_IN_SHIFT = {nn.NN_V7.name: 15, nn.NN_V8.name: 0}
-"""V7's ``post_shift`` counts the fraction bits of the multiplier, V8's does not."""
 _HEXADECIMAL = ("pattern_low", "pattern_high", "clamp_", "word_28", "cache_start", "cache_end")
 
 
@@ -88,15 +85,12 @@ class SramRange:
 
 @dataclass(frozen=True)
 class CoefficientSummary:
-    """A job's coefficient stream. ``size``: header and core streams. ``streams``: bytes of each
-    core's stream; ``kernels`` and ``zero_run_bits`` likewise. ``dense``: bytes of the weights if
-    each took one."""
+    """A job's coefficients. ``size``: all their bytes; ``dense``: bytes of the weights if each took
+    one."""
 
     place: Place
     size: int
-    streams: tuple[int, ...]
-    kernels: tuple[int, ...]
-    zero_run_bits: tuple[int, ...]
+    cores: CoreStreams
     dense: int
 
 
@@ -179,8 +173,7 @@ def place_of(part: Part, address: int) -> Place | None:
 
 
 def coefficient_stream(part: Part, job: Job) -> Bytes | None:
-    """Header and core streams of a job, without what lies behind its last core; None if it has
-    none."""
+    """Header, core streams and V8's biases of a job; None if it has none."""
     buffer = coefficient_buffer(part)
     if job.coefficients is None or buffer is None:
         return None
@@ -215,7 +208,7 @@ def chip_of(program: Program) -> Chip:
 
 def layout_of(job: Job, chip: Chip) -> Layout:
     """The instruction layout of a job's unit."""
-    return tp.TP if job.unit == "TP" else NN_LAYOUTS[chip.generation]
+    return tp.TP if job.unit == "TP" else nn.LAYOUTS[chip.generation]
 
 
 def _job(part: Part, chip: Chip, number: int, job: Job) -> JobListing:
@@ -230,7 +223,7 @@ def _job(part: Part, chip: Chip, number: int, job: Job) -> JobListing:
     return JobListing(
         number,
         job,
-        tuple(_field_lines(part, declared, values)),
+        tuple(_field_lines(part, chip, declared, values)),
         tuple(touches),
         _sram(values) if job.unit == "NN" else (),
         _coefficients(part, chip, job, values),
@@ -238,7 +231,9 @@ def _job(part: Part, chip: Chip, number: int, job: Job) -> JobListing:
     )
 
 
-def _field_lines(part: Part, declared: Layout, values: dict[str, int]) -> Iterable[FieldLine]:
+def _field_lines(
+    part: Part, chip: Chip, declared: Layout, values: dict[str, int]
+) -> Iterable[FieldLine]:
     topics = _TP_TOPICS if declared is tp.TP else _NN_TOPICS
     for name, field in declared.fields.items():
         value = values[name]
@@ -248,7 +243,7 @@ def _field_lines(part: Part, declared: Layout, values: dict[str, int]) -> Iterab
             name,
             value,
             _value_text(part, field, value),
-            _note(declared, field, values),
+            _note(chip, declared, field, values),
             value != field.default,
             field.where(),
         )
@@ -266,11 +261,12 @@ def _value_text(part: Part, field: Field, value: int) -> str:
     return str(value)
 
 
-def _note(declared: Layout, field: Field, values: dict[str, int]) -> str:
+def _note(chip: Chip, declared: Layout, field: Field, values: dict[str, int]) -> str:
     if field.name == "post_shift":
         width = declared.fields["post_multiplier"].width
         fraction = values["post_multiplier"] / (1 << width) + 1
-        scale = fraction * 2.0 ** (_FRACTION_BITS_IN_SHIFT[declared.name] - values["post_shift"])
+        counted = nn.COUNTED_FRACTION_BITS[chip.generation]
+        scale = fraction * 2.0 ** (counted - values["post_shift"])
         return f"{field.note}: times {scale:.6g} in all"
     return "" if field.name in _ENUMERATIONS else field.note
 
@@ -293,34 +289,15 @@ def _coefficients(
     stream, buffer = coefficient_stream(part, job), coefficient_buffer(part)
     if stream is None or buffer is None or job.coefficients is None or job.unit != "NN":
         return None
-    kernel = values["kernel_x_size"] * values["kernel_y_size"] * values["kernel_z_size"]
-    sizes: tuple[int, ...] = ()
-    heads: tuple[int, ...] = ()
-    if chip.generation == 7:
-        sizes, heads = _v7_streams(stream, chip)
+    planes = 1 if values["depthwise"] else values["kernel_z_size"]
+    kernel = values["kernel_x_size"] * values["kernel_y_size"] * planes
+    channels = values["out_image_z_size"]
     return CoefficientSummary(
         Place(buffer, job.coefficients[0]),
         stream.size,
-        sizes,
-        tuple(head >> layout.ZERO_RUN_WIDTH_BITS for head in heads),
-        tuple(head & ((1 << layout.ZERO_RUN_WIDTH_BITS) - 1) for head in heads),
-        kernel * values["out_image_z_size"],
+        core_streams(stream, chip, channels),
+        kernel * channels,
     )
-
-
-def _v7_streams(stream: Bytes, chip: Chip) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Bytes of each core's stream and its first 24 bits, as far as they lie in ``stream``."""
-    head_bytes = (layout.ZERO_RUN_WIDTH_BITS + layout.KERNEL_COUNT_BITS) // 8
-    at = -(-4 * chip.nn_cores // layout.STREAM_ALIGNMENT) * layout.STREAM_ALIGNMENT
-    sizes, heads = [], []
-    for core in range(chip.nn_cores):
-        size = int.from_bytes(stream[4 * core : 4 * core + 4].tobytes(), "little")
-        if size < head_bytes or at + size > stream.size:
-            break
-        sizes.append(size)
-        heads.append(int.from_bytes(stream[at : at + head_bytes].tobytes(), "little"))
-        at += size
-    return tuple(sizes), tuple(heads)
 
 
 # ----------------------------------------------------------------------------------------- packets

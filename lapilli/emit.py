@@ -14,7 +14,6 @@ from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
-from lapilli.hw.coefficients import STREAM_ALIGNMENT
 from lapilli.hw.commands import Register
 from lapilli.jobs import Coefficients, Crossing, Lowered, NnJob, TpInstruction, TpJob
 from lapilli.program import Binding, BufferSpec, Job, Part, Relocation, Words
@@ -111,9 +110,9 @@ class _Assembly:
         self.state(register, number)
 
     def add_coefficients(self, data: NDArray[np.uint8]) -> int:
-        """Append a coefficient buffer, which starts at a multiple of 64; its offset."""
+        """Append a coefficient buffer, aligned as ``kernel_address`` wants it; its offset."""
         at = self.coefficient_bytes
-        padded = np.pad(data, (0, -data.size % STREAM_ALIGNMENT))
+        padded = np.pad(data, (0, -data.size % nn.COEFFICIENT_ALIGNMENT))
         self.coefficients.append(padded)
         self.coefficient_bytes += padded.size
         return at

@@ -19,9 +19,16 @@ class ExitCode(IntEnum):
 
 
 class LapilliError(Exception):
-    """Base of every error that is not our bug; ``exit_code`` is what the command line returns."""
+    """Base of every error that is not our bug; ``exit_code`` is what the command line returns.
+
+    The text is one printable line: names in it come from files that anybody may have made.
+    """
 
     exit_code = ExitCode.BUG
+
+    def __init__(self, text: str = "") -> None:
+        line = " ".join(str(text).split())
+        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in line))
 
 
 class UsageError(LapilliError, ValueError):

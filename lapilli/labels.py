@@ -44,7 +44,14 @@ def embedded(model: bytes) -> dict[int, str]:
             for entry in archive.infolist():
                 if entry.filename.endswith(".txt") and entry.file_size <= MAXIMUM_BYTES:
                     return parse(archive.read(entry))
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError,
-            NotImplementedError, EOFError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+    ):
         return {}
     return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lapilli import requantise, weights
+from lapilli import requantise, weights_v7
 from lapilli.geometry import addition_image
 from lapilli.graph import Convolution
 from lapilli.hw.chips import Chip
@@ -101,4 +101,4 @@ def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> Addi
 
 def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:
     """Zero-run coded streams."""
-    return weights.encode(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)
+    return weights_v7.encode(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)

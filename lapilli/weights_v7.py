@@ -2,7 +2,7 @@
 
 A core's stream is a sequence of weights with 32-bit items between them. Runs of zero-point weights
 are coded as counts, so only the other weights' positions are ever looked at: a depthwise kernel's
-zeros over all the other channels are never stored. Layout: lapilli/hw/coefficients.py.
+zeros over all the other channels are never stored. Layout: lapilli/hw/coefficients_v7.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.bitstream import pack
-from lapilli.hw import coefficients as layout
+from lapilli.hw import coefficients_v7 as layout
 from lapilli.jobs import Coefficients, Kernels, NnJob
 
 Ints = NDArray[np.int64]

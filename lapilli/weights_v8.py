@@ -174,14 +174,14 @@ def _weights(kernels: Kernels, channels: Ints, depthwise: bool) -> NDArray[np.ui
 def _dense(kernels: Kernels, channels: Ints) -> NDArray[np.uint8]:
     """Whole kernels, flattened by channel, row, column."""
     chosen = kernels.values[channels]
+    taps, planes = kernels.rows * kernels.columns, chosen.shape[1]
     if kernels.dense:
-        return chosen.reshape(len(channels), -1)
-    taps = kernels.rows * kernels.columns
-    planes = chosen.shape[1]
+        # A core may have no channel in the last superblock.
+        return chosen.reshape(len(channels), planes * taps)
     whole = np.full((len(channels), kernels.input_channels, taps), kernels.zero_point, np.uint8)
     columns = kernels.first_channel[channels][:, None] + np.arange(planes)
     whole[np.arange(len(channels))[:, None], columns] = chosen.reshape(-1, planes, taps)
-    return whole.reshape(len(channels), -1)
+    return whole.reshape(len(channels), kernels.input_channels * taps)
 
 
 def _biases(job: NnJob) -> Ints:

@@ -1,13 +1,13 @@
 """Coefficient buffers of V8 written one byte at a time.
 
-Written from the hardware notes (coefficients_v8.md) alone; it shares nothing with ``lapilli``: what
-the emulator's decoder is compared with.
+And read one bit at a time. Written from the hardware notes (coefficients_v8.md) alone; it shares
+nothing with ``lapilli``: what the compiler's writer and the emulator's decoder are compared with.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -193,3 +193,158 @@ def encode(source: Source) -> bytes:
 def with_symbols(source: Source, symbols: tuple[int, ...]) -> Source:
     """The same kernels in another code."""
     return replace(source, symbols=symbols)
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the instruction and the chip say about a buffer's kernels; ``planes``: input channels
+    of a kernel, 1 for depthwise."""
+
+    channels: int
+    planes: int
+    rows: int
+    columns: int
+    kernels_per_core: int
+    zero_point: int
+    depthwise: bool = False
+    nn_cores: int = 6
+
+    @property
+    def used(self) -> int:
+        """Cores with a stream."""
+        return min(self.channels, self.nn_cores)
+
+    @property
+    def size(self) -> int:
+        """Weights of a kernel."""
+        return self.planes * self.rows * self.columns
+
+    @property
+    def group(self) -> int:
+        """Weights that are sent together, and their number with filling."""
+        return max(self.rows * self.columns, 9) if self.depthwise else 9
+
+    @property
+    def filled(self) -> int:
+        """Bytes of a group, a multiple of 9."""
+        return -(-self.group // 9) * 9
+
+    @property
+    def groups(self) -> int:
+        """Of a kernel."""
+        return -(-self.size // self.group)
+
+    def kernels_of(self, core: int) -> int:
+        """How many kernels a core has."""
+        return self.channels // self.used + (core < self.channels % self.used)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A buffer taken apart: ``kernels`` output channel -> weights as stored; ``counts``: how many
+    kernels each core says it has; ``bits`` of the streams; ``symbols``: lengths by symbol."""
+
+    kernels: dict[int, list[int]]
+    biases: tuple[int, ...]
+    counts: tuple[int, ...]
+    bits: tuple[int, ...]
+    symbols: tuple[int, ...]
+
+
+def decode_bytes(bits: list[int], count: int, symbols: tuple[int, ...]) -> list[int]:
+    """The bytes of a stream, which must end where the code does."""
+    at = 0
+
+    def take(width: int) -> int:
+        nonlocal at
+        assert at + width <= len(bits), "the code runs past its end"
+        at += width
+        return sum(bit << i for i, bit in enumerate(bits[at - width : at]))
+
+    firsts: list[int] = []
+    seconds: dict[int, int] = {}
+    values: list[int] = []
+    pairs = -(-count // 2)
+    for step in range(pairs + 2):
+        firsts += [take(3), take(3)]
+        for i in (2 * step - 2, 2 * step - 1):
+            if i >= 0 and firsts[i] == 2:
+                seconds[i] = take(2)
+        for i in (2 * step - 4, 2 * step - 3):
+            if i >= 0:
+                values.append(rest_of_byte(firsts[i], seconds.get(i), symbols, take))
+    assert at == len(bits), "bits behind the code"
+    assert set(firsts[2 * pairs :]) == {4 if count % 2 else 0}
+    assert not any(values[count:])
+    return values[:count]
+
+
+def rest_of_byte(
+    first: int, second: int | None, symbols: tuple[int, ...], take: Callable[[int], int]
+) -> int:
+    """A byte from its parts; takes the variable one."""
+    sign: int | None = None
+    if first in (0, 1, 4, 5):
+        symbol, sign = first & 1, first >> 2
+    elif first != 2:
+        symbol = {7: 2, 3: 3, 6: 4}[first]
+    else:
+        assert second is not None
+        symbol = {1: 5, 3: 5, 2: 6, 0: 7}[second]
+        sign = second >> 1 if symbol == 5 else None
+    length = symbols[symbol]
+    if sign is None:
+        sign = take(1)
+    magnitude = (1 << length - 1) + take(length - 1) if length else 0
+    return magnitude ^ 0xFF if sign else magnitude
+
+
+def decode(data: bytes, form: Form) -> Read:
+    """Take a buffer apart."""
+    (nibbles,) = struct.unpack_from("<I", data, 20)
+    symbols = tuple(nibbles >> 4 * i & 15 for i in range(8))
+    sizes = struct.unpack_from(f"<{form.used}I", data, 28)
+    assert data[:20] == bytes([16]) + bytes(19) and not any(data[28 + 4 * form.used : 64])
+    streams, at = [], 64
+    for core, bits in enumerate(sizes):
+        stream = np.frombuffer(data, np.uint8, -(-bits // 512) * 64, at)
+        at += stream.size
+        every = np.unpackbits(stream, bitorder="little").tolist()
+        assert not any(every[bits:]), "bits behind the stream"
+        count = 2 + form.kernels_of(core) * form.groups * form.filled
+        streams.append(decode_bytes(every[:bits], count, symbols))
+    assert at + 4 * form.channels == len(data), "the buffer ends with the biases"
+    return Read(
+        dict(kernels_in(streams, form)),
+        struct.unpack_from(f"<{form.channels}I", data, at),
+        tuple(stream[0] | stream[1] << 8 for stream in streams),
+        sizes,
+        symbols,
+    )
+
+
+def kernels_in(streams: list[list[int]], form: Form) -> Iterator[tuple[int, list[int]]]:
+    """(output channel, weights) of every kernel. In a superblock each core has as many kernels as
+    fit, or as it has left: runs of channels, or with depthwise every n-th one from the last core
+    down."""
+    done, following = 0, 0
+    while following < form.channels:
+        in_superblock = 0
+        for core, stream in enumerate(streams):
+            count = max(min(form.kernels_per_core, form.kernels_of(core) - done), 0)
+            start = 2 + done * form.groups * form.filled
+            for j in range(count):
+                places = (start + (g * count + j) * form.filled for g in range(form.groups))
+                coded = [value for i in places for value in stream[i : i + form.group]]
+                assert not any(coded[form.size :]), "filling behind a kernel"
+                channel = following + in_superblock + j
+                if form.depthwise:
+                    first = (done + j) * form.used
+                    channel = first + min(form.used, form.channels - first) - 1 - core
+                yield channel, [(value + form.zero_point) % 256 for value in coded[: form.size]]
+            in_superblock += count
+        done += form.kernels_per_core
+        following += in_superblock

@@ -10,25 +10,26 @@ import json
 import sys
 from pathlib import Path
 
+CHIPS = ("a311d", "imx8mp")
 FILE = Path(__file__).with_name("digests.json")
 
 
-def digest(model: Path) -> str:
+def digest(model: Path, chip: str) -> str:
     """The program's digest, over commands, instructions, coefficients and buffer sizes; ``none`` if
     the NPU takes nothing."""
     from lapilli.compiler import compile_model
     from lapilli.errors import ModelError
 
     try:
-        return compile_model(model, "a311d", "reference").digest()
+        return compile_model(model, chip, "reference").digest()
     except ModelError:
         return "none"
 
 
-def digests(models: Path) -> dict[str, str]:
+def digests(models: Path, chip: str) -> dict[str, str]:
     """Model name -> digest, of all models in ``ops``, ``random`` and ``nonsquare``."""
     found = [path for kind in ("ops", "random", "nonsquare") for path in (models / kind).iterdir()]
-    return {f"{path.parent.name}/{path.stem}": digest(path) for path in sorted(found)}
+    return {f"{path.parent.name}/{path.stem}": digest(path, chip) for path in sorted(found)}
 
 
 def main() -> None:
@@ -36,7 +37,8 @@ def main() -> None:
     sys.path.insert(0, str(FILE.parents[1]))
     from shared_data import shared_data
 
-    FILE.write_text(json.dumps(digests(shared_data() / "models"), indent=1) + "\n")
+    found = {chip: digests(shared_data() / "models", chip) for chip in CHIPS}
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,11 @@ def recording_names(*folders: str, chip: str = "a311d") -> list[str]:
         root = shared_data() / "recordings" / chip
     except (pytest.skip.Exception, pytest.fail.Exception):
         return [NO_DATA]
-    return [f"{folder}/{path.stem}" for folder in folders
-            for path in sorted((root / folder).glob("*.npz"))]
+    return [
+        f"{folder}/{path.stem}"
+        for folder in folders
+        for path in sorted((root / folder).glob("*.npz"))
+    ]
 
 
 def load_recording(name: str, chip: str = "a311d") -> tuple[Recording, Path]:
@@ -40,18 +43,25 @@ def load_recording(name: str, chip: str = "a311d") -> tuple[Recording, Path]:
 def recorded_inputs(model: Path) -> list[np.ndarray]:
     """The inputs the recordings were made with, in LiteRT's order."""
     rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, size=detail["shape"]).astype(detail["dtype"])
-            for detail in Interpreter(str(model)).get_input_details()]
+    return [
+        rng.integers(0, 256, size=detail["shape"]).astype(detail["dtype"])
+        for detail in Interpreter(str(model)).get_input_details()
+    ]
 
 
-def run_litert(model: Path, inputs: list[np.ndarray], reference: bool = False,
-               keep_tensors: bool = False) -> Interpreter:
+def run_litert(
+    model: Path, inputs: list[np.ndarray], reference: bool = False, keep_tensors: bool = False
+) -> Interpreter:
     """An interpreter that has run ``inputs``: XNNPACK, or the reference kernels."""
     resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that kept tensors take memory
-        interpreter = Interpreter(str(model), experimental_op_resolver_type=resolver,
-                                  experimental_preserve_all_tensors=keep_tensors, num_threads=1)
+        interpreter = Interpreter(
+            str(model),
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=keep_tensors,
+            num_threads=1,
+        )
     interpreter.allocate_tensors()
     for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.set_tensor(detail["index"], value)
@@ -121,7 +131,8 @@ def last_output(recording: Recording, contents: dict[int, np.ndarray], size: int
     last = instructions(recording)[-1]
     name = "out_image_address" if last.unit == "NN" else "out_image_base_address"
     buffer, _ = locate(recording, last.fields[name])
-    same = [locate(recording, i.fields[name]) for i in instructions(recording)
-            if i.unit == last.unit]
+    same = [
+        locate(recording, i.fields[name]) for i in instructions(recording) if i.unit == last.unit
+    ]
     offset = min(offset for index, offset in same if index == buffer)
     return contents[buffer][offset : offset + size]

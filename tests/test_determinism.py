@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from digests import FILE, digests
+from digests import CHIPS, FILE, digests
 from models import ModelBuilder
 from shared_data import shared_data
 
@@ -25,8 +24,9 @@ SCRIPT = """
 import sys
 from lapilli.compiler import SCHEDULES, compile_model
 for path in sys.argv[1:]:
-    for schedule in SCHEDULES:
-        print(compile_model(path, "a311d", schedule).digest())
+    for chip in ("a311d", "imx8mp"):
+        for schedule in SCHEDULES:
+            print(compile_model(path, chip, schedule).digest())
 """
 SMALL_MODELS = ("ops/mb0", "ops/mb1", "ops/mobiledet8", "random/r33", "random/pad0")
 
@@ -61,7 +61,12 @@ def in_another_process(
 
 
 def in_this_process(paths: list[Path]) -> list[str]:
-    return [compile_model(path, "a311d", name).digest() for path in paths for name in SCHEDULES]
+    return [
+        compile_model(path, chip, name).digest()
+        for path in paths
+        for chip in CHIPS
+        for name in SCHEDULES
+    ]
 
 
 def test_five_processes_give_the_same_programs(branching: Path) -> None:
@@ -132,13 +137,9 @@ def with_part(program: Program, **changes: object) -> Program:
     return replace(program, parts=(first, *program.parts[1:]))
 
 
-@cache
-def current() -> dict[str, str]:
-    return digests(shared_data() / "models")
-
-
-def test_programs_are_the_kept_ones() -> None:
-    kept, found = json.loads(FILE.read_text()), current()
+@pytest.mark.parametrize("chip", CHIPS)
+def test_programs_are_the_kept_ones(chip: str) -> None:
+    kept, found = json.loads(FILE.read_text())[chip], digests(shared_data() / "models", chip)
     changed = sorted(name for name in kept.keys() & found.keys() if kept[name] != found[name])
     assert not changed, f"{len(changed)} programs changed: {changed}; meant so? make digests"
     assert kept.keys() == found.keys(), "models came or went; make digests"

@@ -12,8 +12,8 @@ import pytest
 
 import lapilli
 from lapilli import disassemble, recording, tflite
+from lapilli.core_streams import core_streams
 from lapilli.disassemble import JobListing, Packet, Place
-from lapilli.errors import Unsupported
 from lapilli.hw.chips import CHIPS, find_by_name
 from lapilli.hw.commands import LOAD_STATE, Opcode, Register
 from lapilli.hw.nn import NN_V7
@@ -139,10 +139,12 @@ def test_coefficients_are_summed_up(listings: tuple[JobListing, ...]) -> None:
         if summary is None:
             continue
         cores = min(found["out_image_z_size"], A311D.nn_cores)
-        assert len(summary.streams) == len(summary.kernels) == cores
-        assert summary.size == 64 + sum(summary.streams)
-        assert set(summary.kernels) == {-(-found["out_image_z_size"] // cores)}
-        assert max(summary.zero_run_bits) <= A311D.zero_run_bits
+        streams = summary.cores
+        assert len(streams.sizes) == len(streams.kernels) == cores
+        assert summary.size == 64 + sum(streams.sizes)
+        assert set(streams.kernels) == {-(-found["out_image_z_size"] // cores)}
+        assert max(streams.zero_run_bits) <= A311D.zero_run_bits
+        assert (streams.unit, streams.symbol_map, streams.biases) == ("bytes", (), ())
         if listing.job.kind == "convolution":
             assert summary.dense == found["out_image_z_size"] * found["kernel_z_size"] * (
                 found["kernel_x_size"] * found["kernel_y_size"]
@@ -209,10 +211,7 @@ def test_places_are_buffer_and_offset(program: Program) -> None:
 
 
 def test_later_generations_are_read_with_their_own_layout() -> None:
-    try:
-        program = lapilli.compile(DIGITS, chip="imx8mp", schedule="reference")
-    except Unsupported:
-        pytest.skip("programs can't be compiled for V8")
+    program = lapilli.compile(DIGITS, chip="imx8mp", schedule="reference")
     graph = tflite.load(DIGITS)
     scales = [graph.tensors[i].quantization for i in (0, 1, graph.operators[0].outputs[0])]
     source, weights, target = (q.scale for q in scales if q is not None)
@@ -220,7 +219,41 @@ def test_later_generations_are_read_with_their_own_layout() -> None:
     note = next(field.note for field in listing.fields if field.name == "post_shift")
     shown = float(note.split("times ")[1].split()[0])
     assert shown == pytest.approx(source * weights / target, rel=1e-4)
-    assert listing.coefficients is not None and listing.coefficients.size > 0
+
+
+def test_v8_coefficients_are_summed_up_to_their_biases() -> None:
+    program = lapilli.compile(DIGITS, chip="imx8mp", schedule="reference")
+    chip, part = disassemble.chip_of(program), program.parts[0]
+    listings = disassemble.jobs(part, chip)
+    described = disassemble.to_json(program)["parts"][0]["jobs"]
+    for listing, job in zip(listings, described, strict=True):
+        summary = listing.coefficients
+        assert (summary is None) == (listing.job.unit == "TP")
+        if summary is None:
+            continue
+        cores, channels = summary.cores, values(listing)["out_image_z_size"]
+        assert cores.unit == "bits"
+        assert len(cores.sizes) == min(channels, chip.nn_cores)
+        assert sum(cores.kernels) == len(cores.biases) == channels
+        streams = sum(-(-bits // 512) * 64 for bits in cores.sizes)
+        assert summary.size == 64 + streams + 4 * channels == job["coefficients"]["bytes"]
+        assert sorted(cores.symbol_map) == list(range(8))
+        assert cores.zero_run_bits == ()
+        stream = disassemble.coefficient_stream(part, listing.job)
+        assert stream is not None
+        assert stream[-4 * channels :].view("<i4").tolist() == list(cores.biases)
+
+
+@pytest.mark.parametrize("chip", ["a311d", "imx8mp"])
+def test_damaged_coefficients_are_summed_up_as_far_as_they_go(chip: str) -> None:
+    record = find_by_name(chip)
+    assert record is not None
+    rng = np.random.default_rng(0)
+    for size in (0, 3, 63, 64, 200):
+        for data in (np.zeros(size, np.uint8), rng.integers(0, 256, size).astype(np.uint8)):
+            found = core_streams(data, record, 10)
+            assert found.sizes == found.biases == ()
+    assert core_streams(np.zeros(200, np.uint8), record, 0).sizes == ()
 
 
 @pytest.mark.parametrize("name", ["mb3", "conv2d"])

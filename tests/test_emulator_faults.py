@@ -45,8 +45,9 @@ def with_word(recording: Recording, buffer: int, offset: int, word: int) -> Reco
     return with_bytes(recording, buffer, data)
 
 
-def with_field(recording: Recording, instruction: Instruction, field: Field,
-               stored: int) -> Recording:
+def with_field(
+    recording: Recording, instruction: Instruction, field: Field, stored: int
+) -> Recording:
     """The recording with a field's stored bits replaced."""
     data = recording.buffers[instruction.buffer].data
     full = np.zeros(256, np.uint8)
@@ -106,8 +107,9 @@ def test_every_undeclared_bit_is_a_fault_that_names_its_word(device: EmulatedDev
                 changed = [0] * layout.size
                 changed[word] = found | 1 << bit
                 if layout.stray_bits(changed):
-                    text = outcome(with_word(recording, instruction.buffer, 4 * word,
-                                             changed[word]), device)
+                    text = outcome(
+                        with_word(recording, instruction.buffer, 4 * word, changed[word]), device
+                    )
                     assert f"word {word} = " in text
 
 
@@ -116,8 +118,9 @@ def test_random_words_in_instructions_and_streams(device: EmulatedDevice) -> Non
     recordings = [load_recording(name)[0] for name in NAMES]
     for _ in range(250):
         recording = recordings[rng.integers(len(recordings))]
-        chosen = [i for i, b in enumerate(recording.buffers)
-                  if b.role in ("instruction", "coefficients")]
+        chosen = [
+            i for i, b in enumerate(recording.buffers) if b.role in ("instruction", "coefficients")
+        ]
         buffer = int(rng.choice(chosen))
         offset = int(rng.integers(0, max(len(recording.buffers[buffer].data) // 4, 1))) * 4
         outcome(with_word(recording, buffer, offset, int(rng.integers(0, 1 << 32))), device)
@@ -147,29 +150,31 @@ def test_truncated_buffers(device: EmulatedDevice) -> None:
     for index, buffer in enumerate(recording.buffers):
         short = list(recording.buffers)
         short[index] = RecordedBuffer(buffer.role, buffer.address, 32, buffer.data[:32])
-        assert "buffer of 32 bytes" in outcome(
-            Recording(recording.commands, tuple(short)), device)
+        assert "buffer of 32 bytes" in outcome(Recording(recording.commands, tuple(short)), device)
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"layer_type": 1}, r"layer_type = 0x1 \(word 0 bit 0\); only 0x0 is emulated"),
-    ({"no_z_offset": 1}, "no_z_offset"),
-    ({"kernel_data_type": 2}, "kernel_data_type"),
-    ({"pooling": 1}, "pooling = 1 .*; emulated are 0"),
-    ({"prelu": 1}, "prelu"),
-    ({"brick_mode": 1}, "brick_mode"),
-    ({"in_image_border_mode": 1}, "in_image_border_mode"),
-    ({"in_image_border_const": 256}, "in_image_border_const = 256 .* allowed is 0 to 255"),
-    ({"kernel_x_size": 12}, "kernel_x_size = 12 .* allowed is 1 to 11"),
-    ({"kernels_per_core": 0}, "kernels_per_core = 0"),
-    ({"out_image_x_size": 0}, "out_image_x_size = 0"),
-    ({"in_image_x_stride": 1}, "in_image_x_stride = 1 .* as a row has 4 pixels"),
-    ({"out_image_y_stride": 2}, "out_image_y_stride = 2 .* as a plane has 3 rows"),
-    ({"out_image_tile_y_size": 127}, "out_image_tile_y_size = 127 .* input buffer"),
-    ({"kernel_cache_end_address": 1 << 20}, "allowed is start <= end <= 0x80000"),
-    ({"in_image_address": 0x1000}, r"input image \(in_image_address\): address 0x1000"),
-    ({"kernel_address": 0x1000}, r"coefficient header \(kernel_address\): address 0x1000"),
-])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"layer_type": 1}, r"layer_type = 0x1 \(word 0 bit 0\); only 0x0 is emulated"),
+        ({"no_z_offset": 1}, "no_z_offset"),
+        ({"kernel_data_type": 2}, "kernel_data_type"),
+        ({"pooling": 1}, "pooling = 1 .*; emulated are 0"),
+        ({"prelu": 1}, "prelu"),
+        ({"brick_mode": 1}, "brick_mode"),
+        ({"in_image_border_mode": 1}, "in_image_border_mode"),
+        ({"in_image_border_const": 256}, "in_image_border_const = 256 .* allowed is 0 to 255"),
+        ({"kernel_x_size": 12}, "kernel_x_size = 12 .* allowed is 1 to 11"),
+        ({"kernels_per_core": 0}, "kernels_per_core = 0"),
+        ({"out_image_x_size": 0}, "out_image_x_size = 0"),
+        ({"in_image_x_stride": 1}, "in_image_x_stride = 1 .* as a row has 4 pixels"),
+        ({"out_image_y_stride": 2}, "out_image_y_stride = 2 .* as a plane has 3 rows"),
+        ({"out_image_tile_y_size": 127}, "out_image_tile_y_size = 127 .* input buffer"),
+        ({"kernel_cache_end_address": 1 << 20}, "allowed is start <= end <= 0x80000"),
+        ({"in_image_address": 0x1000}, r"input image \(in_image_address\): address 0x1000"),
+        ({"kernel_address": 0x1000}, r"coefficient header \(kernel_address\): address 0x1000"),
+    ],
+)
 def test_fault_texts_of_the_nn_unit(
     change: dict[str, int], text: str, device: EmulatedDevice
 ) -> None:
@@ -206,20 +211,26 @@ def write(register: int, value: int) -> list[int]:
     return [0x08010000 | register >> 2, value]
 
 
-@pytest.mark.parametrize(("words", "text"), [
-    ([0, 0, 0x28000000, 0], "command word 2: 0x28000000 has opcode 5"),
-    ([0, 7], "a filler is two zero words"),
-    ([0x40000000, 0], "opcode 8"),
-    (write(0x0600, 0), "command word 1: writes register 0x0600, which no NPU job"),
-    (write(Register.GL_EVENT, 0), "GL_EVENT, which is the kernel driver's"),
-    (write(Register.GL_OCB_REMAP_START, 64), "GL_OCB_REMAP_START = 0x40; allowed is 0x0"),
-    (write(Register.GL_NN_CONFIG, 1 << 12), "GL_NN_CONFIG = 0x1000; bits 0x1000 are unknown"),
-    (write(Register.GL_NN_CONFIG, 9 << 8), "core_count = 9; the chip has 8"),
-    (write(Register.PS_NN_INST_ADDR, 0xFFFFF0FF), "has number 255; allowed is 0 to 31"),
-    (write(Register.PS_TP_INST_ADDR, 0x500000), "job 0 .*TP instruction at 0x500000: .* no buffer"),
-    ([0x0C010E4F, 0], "fixed point"),
-    ([0x08000E4F, 0], "LOAD_STATE of 1024 values, but the stream ends after 1"),
-])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([0, 0, 0x28000000, 0], "command word 2: 0x28000000 has opcode 5"),
+        ([0, 7], "a filler is two zero words"),
+        ([0x40000000, 0], "opcode 8"),
+        (write(0x0600, 0), "command word 1: writes register 0x0600, which no NPU job"),
+        (write(Register.GL_EVENT, 0), "GL_EVENT, which is the kernel driver's"),
+        (write(Register.GL_OCB_REMAP_START, 64), "GL_OCB_REMAP_START = 0x40; allowed is 0x0"),
+        (write(Register.GL_NN_CONFIG, 1 << 12), "GL_NN_CONFIG = 0x1000; bits 0x1000 are unknown"),
+        (write(Register.GL_NN_CONFIG, 9 << 8), "core_count = 9; the chip has 8"),
+        (write(Register.PS_NN_INST_ADDR, 0xFFFFF0FF), "has number 255; allowed is 0 to 31"),
+        (
+            write(Register.PS_TP_INST_ADDR, 0x500000),
+            "job 0 .*TP instruction at 0x500000: .* no buffer",
+        ),
+        ([0x0C010E4F, 0], "fixed point"),
+        ([0x08000E4F, 0], "LOAD_STATE of 1024 values, but the stream ends after 1"),
+    ],
+)
 def test_fault_texts_of_the_front_end(words: list[int], text: str, device: EmulatedDevice) -> None:
     with pytest.raises(Fault, match=text):
         device.wait(device.submit(np.array(words, np.uint32), []))

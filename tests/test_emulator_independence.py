@@ -15,8 +15,12 @@ def test_the_emulator_imports_nothing_of_the_compiler() -> None:
     assert files
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
-            names = ([node.module or ""] if isinstance(node, ast.ImportFrom)
-                     else [alias.name for alias in node.names] if isinstance(node, ast.Import)
-                     else [])
+            names = (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
             for name in names:
                 assert not name.startswith("lapilli") or name.startswith(ALLOWED), (path, name)

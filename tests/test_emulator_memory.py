@@ -46,8 +46,12 @@ def test_a_freed_gap_is_used_again_and_zeroed(device: EmulatedDevice) -> None:
 
 def test_a_buffer_can_have_its_address(device: EmulatedDevice) -> None:
     assert device.alloc(100, 0x400000).address == 0x400000
-    for address, text in ((0x400000, "overlap"), (0x400800, "multiples of 4096"),
-                          (0x3FF000, "allowed is 0x400000"), (TOP, "allowed is 0x400000")):
+    for address, text in (
+        (0x400000, "overlap"),
+        (0x400800, "multiples of 4096"),
+        (0x3FF000, "allowed is 0x400000"),
+        (TOP, "allowed is 0x400000"),
+    ):
         with pytest.raises(DeviceError, match=text):
             device.alloc(100, address)
     with pytest.raises(DeviceError, match="overlap the buffer of 100 bytes at 0x400000"):

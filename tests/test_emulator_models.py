@@ -51,23 +51,35 @@ def commands_of(recording: Recording, chosen: list[Instruction]) -> np.ndarray:
     """A command stream for some of the recording's instructions."""
     words: list[int] = []
     for instruction in chosen:
-        register = (Register.PS_NN_INST_ADDR if instruction.unit == "NN"
-                    else Register.PS_TP_INST_ADDR)
+        register = (
+            Register.PS_NN_INST_ADDR if instruction.unit == "NN" else Register.PS_TP_INST_ADDR
+        )
         address = recording.buffers[instruction.buffer].address + instruction.offset
         words += LOAD_STATE.encode(address=register, count=1)
         words += INSTRUCTION_ADDRESS.encode(address=address)
     return np.array(words, np.uint32)
 
 
-def run_layer(recording: Recording, device: EmulatedDevice, layer: list[Instruction],
-              planar_inputs: list[np.ndarray], size: int) -> np.ndarray:
+def run_layer(
+    recording: Recording,
+    device: EmulatedDevice,
+    layer: list[Instruction],
+    planar_inputs: list[np.ndarray],
+    size: int,
+) -> np.ndarray:
     """What a layer writes when its own inputs are ``planar_inputs``."""
     job = layer[-1]
     buffer, _ = locate(recording, job.fields["in_image_address"])
-    reshuffles = [i for i in layer[:-1] if i.fields["in_tile_x_size"] > 1 and buffer
-                  == locate(recording, i.fields["out_image_base_address"])[0]]
-    start = min((i.fields["in_image_base_address"] for i in reshuffles),
-                default=job.fields["in_image_address"])
+    reshuffles = [
+        i
+        for i in layer[:-1]
+        if i.fields["in_tile_x_size"] > 1
+        and buffer == locate(recording, i.fields["out_image_base_address"])[0]
+    ]
+    start = min(
+        (i.fields["in_image_base_address"] for i in reshuffles),
+        default=job.fields["in_image_address"],
+    )
     source, offset = locate(recording, start)
     data = np.concatenate([value.reshape(-1) for value in planar_inputs])
     part = Recording(commands_of(recording, [*reshuffles, job]), recording.buffers)
@@ -76,10 +88,15 @@ def run_layer(recording: Recording, device: EmulatedDevice, layer: list[Instruct
     return contents[into][offset : offset + size]
 
 
-@pytest.mark.parametrize("name", [
-    "mobilenet_v1_0.25_128_quant", "mobilenet_v1_1.0_224_quant", "mobilenet_v2_1.0_224_quant",
-    "ssdlite_mobiledet_coco_qat_postprocess",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v1_0.25_128_quant",
+        "mobilenet_v1_1.0_224_quant",
+        "mobilenet_v2_1.0_224_quant",
+        "ssdlite_mobiledet_coco_qat_postprocess",
+    ],
+)
 def test_every_layer_agrees_with_litert_on_the_same_inputs(
     name: str, device: EmulatedDevice
 ) -> None:
@@ -110,8 +127,9 @@ def test_differences_stay_below_those_between_litert_kernels(
     recording = load(root / "recordings" / "a311d" / "models" / f"{name}.part0.npz")
     model = root / "models" / f"{name}.tflite"
     inputs = recorded_inputs(model)
-    fast, reference = (run_litert(model, inputs, reference=r, keep_tensors=True)
-                       for r in (False, True))
+    fast, reference = (
+        run_litert(model, inputs, reference=r, keep_tensors=True) for r in (False, True)
+    )
     count = sum(i.unit == "NN" for i in instructions(recording))
     operators = [op for op in fast._get_ops_details() if op["op_name"] in NN_OPERATORS]
     tensor = operators[count - 1]["outputs"][0]
@@ -128,8 +146,10 @@ def test_grace_hopper_is_military_uniform(device: EmulatedDevice) -> None:
     root = shared_data()
     with image.open(root / "images" / "grace_hopper.bmp") as file:
         picture = np.asarray(file.convert("RGB").resize((224, 224)))[None]
-    part0, model = (load(root / "recordings/a311d/models/mobilenet_v1_1.0_224_quant.part0.npz"),
-                    root / "models" / "mobilenet_v1_1.0_224_quant.tflite")
+    part0, model = (
+        load(root / "recordings/a311d/models/mobilenet_v1_1.0_224_quant.part0.npz"),
+        root / "models" / "mobilenet_v1_1.0_224_quant.tflite",
+    )
     part1 = load(root / "recordings/a311d/models/mobilenet_v1_1.0_224_quant.part1.npz")
     contents = replay(part0, device, input_contents(part0, [picture]))
     features = last_output(part0, contents, 7 * 7 * 1024).reshape(49, 1024)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_emulator_coefficients import Case, write
+from test_emulator_v7_coefficients import Case, write
 
 from lapilli.emulator import EmulatedDevice
 from lapilli.errors import Fault
@@ -39,11 +39,17 @@ def run(job: Job, size: int) -> np.ndarray:
         coefficients.data[:] = stream
         image.data[:] = job.image.reshape(-1)
         output.data[:] = 0xAA
-        words = NN_V7.encode(kernel_address=coefficients.address, in_image_address=image.address,
-                             out_image_address=output.address, **job.fields)
+        words = NN_V7.encode(
+            kernel_address=coefficients.address,
+            in_image_address=image.address,
+            out_image_address=output.address,
+            **job.fields,
+        )
         instruction.data[: 4 * len(words)] = np.array(words, np.uint32).view(np.uint8)
-        start = [*LOAD_STATE.encode(address=Register.PS_NN_INST_ADDR, count=1),
-                 *INSTRUCTION_ADDRESS.encode(address=instruction.address)]
+        start = [
+            *LOAD_STATE.encode(address=Register.PS_NN_INST_ADDR, count=1),
+            *INSTRUCTION_ADDRESS.encode(address=instruction.address),
+        ]
         device.wait(device.submit(np.array(start, np.uint32), buffers))
         return output.data.copy()
 
@@ -76,8 +82,9 @@ def expected(job: Job, size: int) -> np.ndarray:
         for y in range(0, fields["out_image_y_size"], step):
             for x in range(0, fields["out_image_x_size"], step):
                 first, across = border + y + top, border + x + left
-                patch = wide[:, first : first + weights.shape[2],
-                             across : across + weights.shape[3]]
+                patch = wide[
+                    :, first : first + weights.shape[2], across : across + weights.shape[3]
+                ]
                 total = int(case.bias[kernel]) + int((patch * weights[kernel]).sum())
                 at = offset + y // step * fields["out_image_x_stride"] + x // step
                 output[at] = requantised(total, fields)
@@ -102,23 +109,39 @@ def jobs(draw: st.DrawFn) -> Job:
     weights[rng.random(weights.shape) < draw(st.sampled_from((0.0, 0.5, 0.95, 1.0)))] = zero_point
     reach = draw(st.sampled_from((1 << 10, 1 << 20, (1 << 31) - 1)))
     plane = out_stride[0] * out_stride[1]
-    case = Case(weights, rng.integers(-reach, reach + 1, total), rng.permutation(total) * plane,
-                cores, draw(st.integers(1, 5)), draw(st.integers(0, 5)), zero_point)
+    case = Case(
+        weights,
+        rng.integers(-reach, reach + 1, total),
+        rng.permutation(total) * plane,
+        cores,
+        draw(st.integers(1, 5)),
+        draw(st.integers(0, 5)),
+        zero_point,
+    )
     fields = {
-        "kernel_x_size": wide, "kernel_y_size": high, "kernel_z_size": channels,
-        "kernels_per_core": case.kernels_per_core, "coef_zero_point": zero_point,
+        "kernel_x_size": wide,
+        "kernel_y_size": high,
+        "kernel_z_size": channels,
+        "kernels_per_core": case.kernels_per_core,
+        "coef_zero_point": zero_point,
         "pooling": Pooling.FIRST_PIXEL if pooled else Pooling.NONE,
         "pooling_xy_size": 0 if pooled else 1,
-        "in_image_x_size": columns, "in_image_y_size": rows,
-        "in_image_x_stride": in_stride[1], "in_image_y_stride": in_stride[0],
+        "in_image_x_size": columns,
+        "in_image_y_size": rows,
+        "in_image_x_stride": in_stride[1],
+        "in_image_y_stride": in_stride[0],
         "in_image_x_offset": draw(st.integers(-8, 7)),
         "in_image_y_offset": draw(st.integers(-8, 7)),
         "in_image_border_const": draw(st.integers(0, 255)),
-        "out_image_x_size": out_columns, "out_image_y_size": out_rows,
+        "out_image_x_size": out_columns,
+        "out_image_y_size": out_rows,
         "out_image_z_size": draw(st.integers(1, total)),
-        "out_image_x_stride": out_stride[1], "out_image_y_stride": out_stride[0],
-        "out_image_tile_x_size": 1, "out_image_tile_y_size": 1,
-        "out_zero_point": draw(st.integers(0, 255)), "relu": draw(st.integers(0, 1)),
+        "out_image_x_stride": out_stride[1],
+        "out_image_y_stride": out_stride[0],
+        "out_image_tile_x_size": 1,
+        "out_image_tile_y_size": 1,
+        "out_zero_point": draw(st.integers(0, 255)),
+        "relu": draw(st.integers(0, 1)),
         "post_multiplier": draw(st.integers(0, (1 << 15) - 1)),
         "post_shift": draw(st.one_of(st.integers(14, 40), st.integers(0, 127))),
     }
@@ -139,12 +162,28 @@ def one_by_one(
     count, channels = weights.shape
     case = Case(weights[:, :, None, None], bias, np.arange(count), count, 1, 0, 0)
     fields = {
-        "kernel_x_size": 1, "kernel_y_size": 1, "kernel_z_size": channels, "kernels_per_core": 1,
-        "in_image_x_size": 1, "in_image_y_size": 1, "in_image_x_stride": 1, "in_image_y_stride": 1,
-        "out_image_x_size": 1, "out_image_y_size": 1, "out_image_z_size": count,
-        "out_image_x_stride": 1, "out_image_y_stride": 1, "out_image_tile_x_size": 1,
-        "out_image_tile_y_size": 1, "pooling": 0, "in_image_x_offset": 0, "in_image_y_offset": 0,
-        "in_image_border_const": 0, "out_zero_point": 0, "relu": 0, "post_multiplier": 0,
+        "kernel_x_size": 1,
+        "kernel_y_size": 1,
+        "kernel_z_size": channels,
+        "kernels_per_core": 1,
+        "in_image_x_size": 1,
+        "in_image_y_size": 1,
+        "in_image_x_stride": 1,
+        "in_image_y_stride": 1,
+        "out_image_x_size": 1,
+        "out_image_y_size": 1,
+        "out_image_z_size": count,
+        "out_image_x_stride": 1,
+        "out_image_y_stride": 1,
+        "out_image_tile_x_size": 1,
+        "out_image_tile_y_size": 1,
+        "pooling": 0,
+        "in_image_x_offset": 0,
+        "in_image_y_offset": 0,
+        "in_image_border_const": 0,
+        "out_zero_point": 0,
+        "relu": 0,
+        "post_multiplier": 0,
         "post_shift": 15,
     }
     return Job(fields | change, case, channels_in.astype(np.uint8).reshape(channels, 1, 1))
@@ -177,13 +216,21 @@ def test_kernels_behind_the_last_channel_are_not_stored() -> None:
     assert run(job, 3).tolist() == [9, 9, 0xAA]
 
 
-@pytest.mark.parametrize(("planes", "text"), [
-    ([0, 3], "a kernel's output offset is 0x3; allowed are multiples of the plane, 4 bytes"),
-    ([4, 4], "two kernels are stored in output plane 1"),
-])
+@pytest.mark.parametrize(
+    ("planes", "text"),
+    [
+        ([0, 3], "a kernel's output offset is 0x3; allowed are multiples of the plane, 4 bytes"),
+        ([4, 4], "two kernels are stored in output plane 1"),
+    ],
+)
 def test_kernels_with_impossible_planes_are_faults(planes: list[int], text: str) -> None:
-    job = one_by_one(np.full((2, 1), 1), np.zeros(2, int), np.full(1, 9),
-                     out_image_x_stride=2, out_image_y_stride=2)
+    job = one_by_one(
+        np.full((2, 1), 1),
+        np.zeros(2, int),
+        np.full(1, 9),
+        out_image_x_stride=2,
+        out_image_y_stride=2,
+    )
     case = Case(job.case.weights, job.case.bias, np.array(planes), 2, 1, 0, 0)
     with pytest.raises(Fault, match=text):
         run(Job(job.fields, case, job.image), 8)

@@ -65,8 +65,9 @@ def first_nn_output(recording: Recording, contents: dict[int, np.ndarray], size:
     return contents[buffer][offset : offset + size]
 
 
-def operator_output(recording: Recording, contents: dict[int, np.ndarray], inputs: int,
-                    size: int) -> np.ndarray:
+def operator_output(
+    recording: Recording, contents: dict[int, np.ndarray], inputs: int, size: int
+) -> np.ndarray:
     """The operator's result. The driver adds two graph inputs as NHWC bytes and then transposes
     the sum for nothing: there it is what the NN unit wrote."""
     if inputs == 2:

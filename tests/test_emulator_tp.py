@@ -23,11 +23,16 @@ def run(fields: Fields, source: np.ndarray, size: int, base: int = 0) -> np.ndar
     with EmulatedDevice(chip) as device:
         instruction, image, output = (device.alloc(n) for n in (256, source.size, size))
         image.data[:] = source.reshape(-1)
-        words = TP.encode(in_image_base_address=image.address,
-                          out_image_base_address=output.address + base, **fields)
+        words = TP.encode(
+            in_image_base_address=image.address,
+            out_image_base_address=output.address + base,
+            **fields,
+        )
         instruction.data[: 4 * len(words)] = np.array(words, np.uint32).view(np.uint8)
-        start = [*LOAD_STATE.encode(address=Register.PS_TP_INST_ADDR, count=1),
-                 *INSTRUCTION_ADDRESS.encode(address=instruction.address)]
+        start = [
+            *LOAD_STATE.encode(address=Register.PS_TP_INST_ADDR, count=1),
+            *INSTRUCTION_ADDRESS.encode(address=instruction.address),
+        ]
         device.wait(device.submit(np.array(start, np.uint32), [instruction, image, output]))
         return output.data.copy()
 
@@ -35,12 +40,20 @@ def run(fields: Fields, source: np.ndarray, size: int, base: int = 0) -> np.ndar
 def transpose(rows: int, columns: int, channels: int) -> Fields:
     """NHWC to planes."""
     return {
-        "in_image_x_size": channels, "in_image_y_size": columns, "in_image_z_size": rows,
-        "in_image_stride": channels, "in_image_slice": columns * channels,
-        "in_window_x_end": channels - 1, "in_window_y_end": columns - 1,
-        "in_tile_y_size": columns, "in_tile_y_inc": columns, "out_loop_0_count": columns,
-        "out_loop_1_inc": rows * columns, "out_loop_1_count": channels,
-        "out_loop_2_inc": columns, "out_loop_2_count": rows,
+        "in_image_x_size": channels,
+        "in_image_y_size": columns,
+        "in_image_z_size": rows,
+        "in_image_stride": channels,
+        "in_image_slice": columns * channels,
+        "in_window_x_end": channels - 1,
+        "in_window_y_end": columns - 1,
+        "in_tile_y_size": columns,
+        "in_tile_y_inc": columns,
+        "out_loop_0_count": columns,
+        "out_loop_1_inc": rows * columns,
+        "out_loop_1_count": channels,
+        "out_loop_2_inc": columns,
+        "out_loop_2_count": rows,
     }
 
 
@@ -48,17 +61,30 @@ def space_to_depth(rows: int, columns: int, channels: int, before: int, behind: 
     """Planes to four planes each, with padding; sizes with padding must be even."""
     high, wide = (rows + before + behind) // 2, (columns + before + behind) // 2
     return {
-        "in_image_x_size": columns, "in_image_y_size": rows, "in_image_z_size": channels,
-        "in_image_stride": columns, "in_image_slice": rows * columns,
-        "in_window_x_start": -before, "in_window_y_start": -before,
-        "in_window_x_end": columns + behind - 1, "in_window_y_end": rows + behind - 1,
-        "in_tile_x_size": 2 * wide, "in_tile_y_size": 2 * high,
-        "in_tile_x_inc": 2 * wide, "in_tile_y_inc": 2 * high,
-        "out_loop_1_reset": 1, "out_loop_3_reset": 1,
-        "out_loop_0_inc": wide * high, "out_loop_0_count": 2,
-        "out_loop_1_inc": 1, "out_loop_1_count": wide,
-        "out_loop_2_inc": 2 * wide * high, "out_loop_2_count": 2,
-        "out_loop_3_inc": wide, "out_loop_3_count": high, "out_loop_6_inc": 4 * wide * high,
+        "in_image_x_size": columns,
+        "in_image_y_size": rows,
+        "in_image_z_size": channels,
+        "in_image_stride": columns,
+        "in_image_slice": rows * columns,
+        "in_window_x_start": -before,
+        "in_window_y_start": -before,
+        "in_window_x_end": columns + behind - 1,
+        "in_window_y_end": rows + behind - 1,
+        "in_tile_x_size": 2 * wide,
+        "in_tile_y_size": 2 * high,
+        "in_tile_x_inc": 2 * wide,
+        "in_tile_y_inc": 2 * high,
+        "out_loop_1_reset": 1,
+        "out_loop_3_reset": 1,
+        "out_loop_0_inc": wide * high,
+        "out_loop_0_count": 2,
+        "out_loop_1_inc": 1,
+        "out_loop_1_count": wide,
+        "out_loop_2_inc": 2 * wide * high,
+        "out_loop_2_count": 2,
+        "out_loop_3_inc": wide,
+        "out_loop_3_count": high,
+        "out_loop_6_inc": 4 * wide * high,
     }
 
 
@@ -93,11 +119,23 @@ def test_zero_points_that_differ_shift_and_clamp() -> None:
 def test_overfetched_planes_are_border() -> None:
     image = bytes_of(2, 3, 4)
     fields = {
-        "in_image_x_size": 4, "in_image_y_size": 3, "in_image_z_size": 2, "in_image_stride": 4,
-        "in_image_slice": 12, "in_window_x_end": 3, "in_window_y_end": 2, "in_tile_x_size": 4,
-        "in_tile_x_inc": 4, "in_tile_y_size": 3, "in_tile_y_inc": 3, "in_zp": 9, "out_zp": 9,
-        "in_window_z_start_overfetch": 1, "in_window_z_end_overfetch": 2,
-        "in_image_border_const": 3, "out_loop_0_count": 0,
+        "in_image_x_size": 4,
+        "in_image_y_size": 3,
+        "in_image_z_size": 2,
+        "in_image_stride": 4,
+        "in_image_slice": 12,
+        "in_window_x_end": 3,
+        "in_window_y_end": 2,
+        "in_tile_x_size": 4,
+        "in_tile_x_inc": 4,
+        "in_tile_y_size": 3,
+        "in_tile_y_inc": 3,
+        "in_zp": 9,
+        "out_zp": 9,
+        "in_window_z_start_overfetch": 1,
+        "in_window_z_end_overfetch": 2,
+        "in_image_border_const": 3,
+        "out_loop_0_count": 0,
     }
     expected = np.pad(image, ((1, 2), (0, 0), (0, 0)), constant_values=12)
     assert np.array_equal(run(fields, image, expected.size), expected.reshape(-1))
@@ -154,12 +192,21 @@ def moves(draw: st.DrawFn) -> tuple[Fields, np.ndarray]:
     z, y, x = (draw(st.integers(1, 4)) for _ in range(3))
     small = st.integers(1, 5)
     fields = {
-        "in_image_x_size": x, "in_image_y_size": y, "in_image_z_size": z, "in_image_stride": x,
-        "in_image_slice": x * y, "in_window_x_start": draw(st.integers(-2, 1)),
-        "in_window_y_start": draw(st.integers(-2, 1)), "in_window_x_end": draw(st.integers(1, 5)),
-        "in_window_y_end": draw(st.integers(1, 5)), "in_tile_x_size": draw(small),
-        "in_tile_y_size": draw(small), "in_tile_x_inc": draw(small),
-        "in_tile_y_inc": draw(small), "in_zp": 40, "out_zp": 40,
+        "in_image_x_size": x,
+        "in_image_y_size": y,
+        "in_image_z_size": z,
+        "in_image_stride": x,
+        "in_image_slice": x * y,
+        "in_window_x_start": draw(st.integers(-2, 1)),
+        "in_window_y_start": draw(st.integers(-2, 1)),
+        "in_window_x_end": draw(st.integers(1, 5)),
+        "in_window_y_end": draw(st.integers(1, 5)),
+        "in_tile_x_size": draw(small),
+        "in_tile_y_size": draw(small),
+        "in_tile_x_inc": draw(small),
+        "in_tile_y_inc": draw(small),
+        "in_zp": 40,
+        "out_zp": 40,
     }
     for k in range(7):
         fields[f"out_loop_{k}_inc"] = draw(st.integers(0, 6))
@@ -180,22 +227,25 @@ def test_any_window_and_loops_equal_counters_that_step(case: tuple[Fields, np.nd
     assert np.array_equal(run(fields, image, len(expected)), expected)
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"alu_pwl_enable": 1}, r"alu_pwl_enable = 0x1 \(word 6 bit 27\); only 0x0 is emulated"),
-    ({"alu_mult_enable": 1}, "alu_mult_enable"),
-    ({"alu_nms_enable": 1}, "alu_nms_enable"),
-    ({"in_tile_list_address": 64}, "in_tile_list_address"),
-    ({"in_image_data_type": 2}, "in_image_data_type"),
-    ({"out_brick_mode": 1}, "out_brick_mode"),
-    ({"in_image_border_mode": 1}, "in_image_border_mode"),
-    ({"in_tile_x_inc": 0}, "in_tile_x_inc = 0 .* allowed is 1 to 65535"),
-    ({"in_image_z_size": 0}, "in_image_z_size = 0"),
-    ({"in_window_x_start": 9}, "in_window_x_end = 3 .* the window may not be empty"),
-    ({"in_image_slice": 1 << 20}, "leave the buffer of 24 bytes"),
-    ({"out_loop_1_inc": 1 << 20}, "leave the buffer of 24 bytes"),
-    ({"out_loop_1_inc": (1 << 32) - 8}, "output image .*: address .* is in"),
-    ({"in_window_x_end": 60000, "in_window_y_end": 60000}, "at most 24 are written"),
-])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"alu_pwl_enable": 1}, r"alu_pwl_enable = 0x1 \(word 6 bit 27\); only 0x0 is emulated"),
+        ({"alu_mult_enable": 1}, "alu_mult_enable"),
+        ({"alu_nms_enable": 1}, "alu_nms_enable"),
+        ({"in_tile_list_address": 64}, "in_tile_list_address"),
+        ({"in_image_data_type": 2}, "in_image_data_type"),
+        ({"out_brick_mode": 1}, "out_brick_mode"),
+        ({"in_image_border_mode": 1}, "in_image_border_mode"),
+        ({"in_tile_x_inc": 0}, "in_tile_x_inc = 0 .* allowed is 1 to 65535"),
+        ({"in_image_z_size": 0}, "in_image_z_size = 0"),
+        ({"in_window_x_start": 9}, "in_window_x_end = 3 .* the window may not be empty"),
+        ({"in_image_slice": 1 << 20}, "leave the buffer of 24 bytes"),
+        ({"out_loop_1_inc": 1 << 20}, "leave the buffer of 24 bytes"),
+        ({"out_loop_1_inc": (1 << 32) - 8}, "output image .*: address .* is in"),
+        ({"in_window_x_end": 60000, "in_window_y_end": 60000}, "at most 24 are written"),
+    ],
+)
 def test_what_is_not_emulated_or_impossible_is_a_fault(change: Fields, text: str) -> None:
     with pytest.raises(Fault, match=text):
         run(transpose(2, 3, 4) | change, bytes_of(2, 3, 4), 24)

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lapilli.emulator.coefficients import (
-    Coefficients,
-    KernelShape,
-    Streams,
-    decode,
-    find_streams,
-    patch_order,
-)
+from lapilli.emulator.coefficients_v7 import decode, find_streams, patch_order
+from lapilli.emulator.kernels import Coefficients, KernelShape, Streams
 from lapilli.emulator.memory import AddressSpace, ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.chips import find_by_name
@@ -97,8 +91,10 @@ def places(rows: int, columns: int) -> list[tuple[int, int]]:
 def write_superblock(case: Case, writer: BitWriter, kernels: list[int]) -> None:
     _, channels, rows, columns = case.weights.shape
     if rows == columns == 1:
-        steps = [[(z, 0, 0) for z in range(first, min(first + 6, channels))]
-                 for first in range(0, channels, 6)]
+        steps = [
+            [(z, 0, 0) for z in range(first, min(first + 6, channels))]
+            for first in range(0, channels, 6)
+        ]
     else:
         steps = [[(z, r, q) for r, q in places(rows, columns)] for z in range(channels)]
     for number, step in enumerate(steps):
@@ -159,9 +155,13 @@ def cases(draw: st.DrawFn) -> Case:
     weights = rng.integers(0, 256, (total, channels, rows, columns))
     weights[rng.random(weights.shape) < draw(st.sampled_from((0.0, 0.3, 0.9, 1.0)))] = zero_point
     return Case(
-        weights, rng.integers(-(1 << 31), 1 << 31, total),
+        weights,
+        rng.integers(-(1 << 31), 1 << 31, total),
         rng.permutation(total) * draw(st.integers(1, 5000)),
-        cores, draw(st.integers(1, 8)), draw(st.integers(0, 5)), zero_point,
+        cores,
+        draw(st.integers(1, 8)),
+        draw(st.integers(0, 5)),
+        zero_point,
     )
 
 
@@ -206,15 +206,18 @@ def test_an_addition_is_one_kernel_of_two_planes() -> None:
 SMALL = Case(np.arange(8 * 27).reshape(8, 3, 3, 3) % 5, np.arange(8), np.arange(8) * 4, 2, 3, 3, 0)
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ((0, 0), "holds the stream sizes"),
-    ((0, 65), "allowed are multiples of 64"),
-    ((1, 4), "leave the buffer|allowed are multiples"),
-    ((64, 6), "zero runs are 6 bits wide; the chip reads at most 5"),
-    ((65, 0), "holds no kernel"),
-    ((66, 200), "can't be in"),
-    ((65, 5), "core 0: "),
-])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ((0, 0), "holds the stream sizes"),
+        ((0, 65), "allowed are multiples of 64"),
+        ((1, 4), "leave the buffer|allowed are multiples"),
+        ((64, 6), "zero runs are 6 bits wide; the chip reads at most 5"),
+        ((65, 0), "holds no kernel"),
+        ((66, 200), "can't be in"),
+        ((65, 5), "core 0: "),
+    ],
+)
 def test_damaged_streams_are_faults(change: tuple[int, int], text: str) -> None:
     data = bytearray(write(SMALL))
     data[change[0]] = change[1]
@@ -233,11 +236,14 @@ def test_a_run_that_goes_on_behind_an_item_is_a_fault() -> None:
         read(data, KernelShape(1, 1, 2, 1, 9))
 
 
-@pytest.mark.parametrize(("kernels", "text"), [
-    (65535, "core 0: holds 65535 kernels; all cores together can have 16384"),
-    (4096, "core 4: holds 4096 kernels; all cores together can have 16384"),
-    (2048, ""),
-])
+@pytest.mark.parametrize(
+    ("kernels", "text"),
+    [
+        (65535, "core 0: holds 65535 kernels; all cores together can have 16384"),
+        (4096, "core 4: holds 4096 kernels; all cores together can have 16384"),
+        (2048, ""),
+    ],
+)
 def test_superblocks_of_one_kernel_by_the_thousand_take_little_time(
     kernels: int, text: str
 ) -> None:

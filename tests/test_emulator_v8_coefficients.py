@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from lapilli import weights_v8
 from lapilli.emulator import accelerate
-from lapilli.emulator.coefficients import Coefficients, KernelShape
 from lapilli.emulator.coefficients_v8 import WORTH_COMPILING, code_of, decode, find_streams
+from lapilli.emulator.kernels import Coefficients, KernelShape
 from lapilli.emulator.memory import AddressSpace, ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.chips import find_by_name

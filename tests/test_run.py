@@ -27,6 +27,7 @@ Image: Any = pytest.importorskip("PIL.Image")
 litert: Any = pytest.importorskip("ai_edge_litert.interpreter")
 
 DEVICE = "emulator:a311d"
+DEVICES = (DEVICE, "emulator:imx8mp")
 CLASSIFIERS = (
     "mobilenet_v1_1.0_224_quant",
     "mobilenet_v1_0.25_128_quant",
@@ -142,10 +143,13 @@ def first_on_cpu(model: Path, picture: Path) -> int:
     return int(np.argmax(interpreter.get_tensor(graph.outputs[0])))
 
 
-@pytest.fixture(scope="module", params=CLASSIFIERS)
+@pytest.fixture(
+    scope="module", params=[(device, name) for device in DEVICES for name in CLASSIFIERS], ids=str
+)
 def network(request: pytest.FixtureRequest) -> Iterator[tuple[Path, Inference]]:
-    path = model_of(request.param)
-    inference = Inference(path, device=DEVICE)
+    device, name = request.param
+    path = model_of(name)
+    inference = Inference(path, device=device)
     yield path, inference
     inference.close()
 

@@ -38,6 +38,7 @@ litert: Any = pytest.importorskip("ai_edge_litert.interpreter")
 
 MODEL = "ssdlite_mobiledet_coco_qat_postprocess"
 DEVICE = "emulator:a311d"
+DEVICES = (DEVICE, "emulator:imx8mp")
 PICTURES = ("cat.bmp", "grace_hopper.bmp", "pets.jpg", "kite_and_cold.jpg", "bird.bmp")
 LABELS = {
     "cat.bmp": ["cat"] * 2,
@@ -99,9 +100,9 @@ def on_cpu(picture: str, kernels: str = "AUTO") -> tuple[Detection, ...]:
     return found(outputs, [interpreter.get_tensor(d["index"]) for d in details])
 
 
-@pytest.fixture(scope="module")
-def detector() -> Iterator[Detector]:
-    inference = Inference(model_path(), device=DEVICE)
+@pytest.fixture(scope="module", params=DEVICES)
+def detector(request: pytest.FixtureRequest) -> Iterator[Detector]:
+    inference = Inference(model_path(), device=request.param)
     tensors = [tensor.index for tensor in inference.output_tensors]
     outputs = results.detection_outputs(inference.graph, tensors, inference.output_shapes)
     assert outputs is not None
@@ -172,12 +173,16 @@ def test_one_partition_with_all_convolutions_and_additions(detector: Detector) -
     assert detector.inference.delegate.partitions == (tuple(wanted),)
 
 
-def test_jobs_in_the_recorded_order() -> None:
+@pytest.mark.parametrize("chip", ["a311d", "imx8mp"])
+def test_jobs_in_the_recorded_order(chip: str) -> None:
     """By unit, size of the output and kernel; test_compile_recordings has every field."""
-    (part,) = compile_model(model_path(), "a311d", "reference").parts
+    (part,) = compile_model(model_path(), chip, "reference").parts
     ours, theirs = (
         [(job.unit, *(job.values.get(name) for name in TELLING_FIELDS)) for job in jobs]
-        for jobs in (jobs_of_part(part), jobs_of(load(f"models/{MODEL}.part0")))
+        for jobs in (
+            jobs_of_part(part, chip),
+            jobs_of(load(f"models/{MODEL}.part0", chip), chip),
+        )
     )
     assert ours == theirs
     assert sum(unit == "NN" for unit, *_ in ours) == 108

@@ -22,8 +22,8 @@ from lapilli import program_file
 from lapilli.cli.compile import compile_command
 from lapilli.compiler import CompileOptions, compile_model
 from lapilli.emulator import EmulatedDevice
-from lapilli.emulator.coefficients import KernelShape
 from lapilli.emulator.front_end import Start
+from lapilli.emulator.kernels import KernelShape
 from lapilli.emulator.timing import (
     Bound,
     HostConstants,

@@ -1,4 +1,4 @@
-"""Coefficient buffers: what is written is what the hardware notes say, and reads back the same."""
+"""V7 coefficient buffers: what is written is what the notes say, and reads back the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lapilli import weights
+from lapilli import weights_v7 as weights
 from lapilli.hw.chips import find_by_name
 from lapilli.jobs import ImageSize, Kernels, NnJob, View
 
@@ -174,7 +174,7 @@ def test_every_byte_is_what_the_documented_writer_gives(
 @settings(max_examples=80, deadline=None)
 @given(jobs())
 def test_the_emulator_reads_the_same_kernels(made: tuple[NnJob, int]) -> None:
-    coefficients = pytest.importorskip("lapilli.emulator.coefficients")
+    coefficients = pytest.importorskip("lapilli.emulator.coefficients_v7")
     chip = find_by_name("a311d")
     assert chip is not None
     of, superblocks = made

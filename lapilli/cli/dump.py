@@ -10,6 +10,7 @@ import click
 
 from lapilli import disassemble, program_file
 from lapilli.cli import text
+from lapilli.core_streams import CoreStreams
 from lapilli.disassemble import CoefficientSummary, FieldLine, JobListing, Packet, SramRange
 from lapilli.errors import UsageError
 from lapilli.hw.chips import Chip
@@ -116,6 +117,8 @@ def _job(
         yield from text.wrapped("  touches ", ", ".join(places), width)
     if listing.coefficients is not None:
         yield from text.wrapped("  coefficients ", _coefficients(listing.coefficients), width)
+        if everything:
+            yield from _core_lines(listing.coefficients.cores)
     if listing.sram:
         yield from _sram(listing.sram, chip)
     shown = [f for f in listing.fields if everything or f.changed]
@@ -129,18 +132,30 @@ def _role(part: Part, buffer: int) -> str:
 
 
 def _coefficients(summary: CoefficientSummary) -> str:
-    found = f"{summary.size} bytes at {summary.place}"
+    found, cores = f"{summary.size} bytes at {summary.place}", summary.cores
     if summary.dense:
         share = 100 * summary.size / summary.dense
         found += f", {share:.0f} % of {summary.dense} dense weights"
-    if summary.streams:
-        streams = text.count(len(summary.streams), "core")
-        found += f"; {streams}: streams {_span(summary.streams)} bytes"
-    if summary.kernels:
-        found += f", kernels {_span(summary.kernels)}"
-    if summary.zero_run_bits:
-        found += f", run length {_span(summary.zero_run_bits)} bits"
+    if cores.sizes:
+        streams = text.count(len(cores.sizes), "core")
+        found += f"; {streams}: streams {_span(cores.sizes)} {cores.unit}"
+    if cores.kernels:
+        found += f", kernels {_span(cores.kernels)}"
+    if cores.zero_run_bits:
+        found += f", run length {_span(cores.zero_run_bits)} bits"
+    if cores.symbol_map:
+        lengths = " ".join(map(str, cores.symbol_map))
+        found += f"; lengths by symbol {lengths}"
+    if cores.biases:
+        number = len(cores.biases)
+        found += f"; {number} bias{'' if number == 1 else 'es'} {_span(cores.biases)}"
     return found
+
+
+def _core_lines(cores: CoreStreams) -> Iterator[str]:
+    """Core by core, for ``--all``."""
+    for core, (size, kernels) in enumerate(zip(cores.sizes, cores.kernels, strict=True)):
+        yield f"    core {core}  {size} {cores.unit}, {text.count(kernels, 'kernel')}"
 
 
 def _span(values: Sequence[int]) -> str:

@@ -4,21 +4,28 @@ A buffer starts with one 32-bit size for each core that has a stream. A stream i
 least significant bit first: run width, kernel count K, then weight tokens with two 32-bit items a
 kernel between them, the bias behind its first weight and the offset of its output plane behind its
 last. The order of the weights follows from the instruction's kernel sizes alone; so does the place
-of every item among the weights. ``Order`` says both, ``_read_plain`` and ``_read_runs`` unpack.
+of every item among the weights. ``Order`` says both, ``_PlainReader`` and ``_RunReader`` unpack.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.emulator.kernels import (
+    SMALL_WEIGHTS,
+    SPARSE_SHARE,
+    Coefficients,
+    Integers,
+    KernelShape,
+    Streams,
+)
 from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.chips import Chip
-from lapilli.hw.coefficients import (
+from lapilli.hw.coefficients_v7 import (
     CHANNELS_PER_BLOCK,
     COLUMNS_PER_PATCH,
     ITEM_BITS,
@@ -33,78 +40,11 @@ from lapilli.program import Bytes
 HEAD_BITS = ZERO_RUN_WIDTH_BITS + KERNEL_COUNT_BITS
 HEADER_ENTRY_BYTES = 4
 ITEM_BYTES = ITEM_BITS // 8
-SPARSE_SHARE = 8
-"""A core's weights are kept as a list if at most one in this many differs from the zero point."""
-SMALL_WEIGHTS = 4096
-"""Up to so many weights the list is made in any case."""
 MOST_KERNELS = 1 << 14
 """Kernels of an instruction: as many as its field for output channels counts. More have no use, and
 would only take time."""
 WIDEST_RUN = 16
 """Wider runs can't be told from damage: 65535 weights a token are more than any core holds."""
-
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class KernelShape:
-    """What the instruction says about the kernels; ``depthwise``: each has the weights of one of
-    the ``channels`` only, by the hardware's own mode. V7 streams know their number themselves."""
-
-    channels: int
-    rows: int
-    columns: int
-    kernels_per_core: int
-    zero_point: int
-    output_channels: int = 0
-    depthwise: bool = False
-
-    @property
-    def taps(self) -> int:
-        """Weights of one input channel."""
-        return self.rows * self.columns
-
-    @property
-    def weights(self) -> int:
-        """Weights of one kernel."""
-        return self.taps if self.depthwise else self.channels * self.taps
-
-
-@dataclass(frozen=True)
-class Streams:
-    """The used bytes of a coefficient buffer: (start, end) of each core's stream, and a digest."""
-
-    data: Bytes
-    cores: tuple[tuple[int, int], ...]
-
-    def digest(self) -> bytes:
-        """Names the content."""
-        return hashlib.sha256(self.data.data).digest()
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """All kernels of an instruction, sorted by the offset of their output plane.
-
-    ``listed`` holds the weights that differ from the zero point as (kernel, weight index, value
-    less zero point), sorted, if they are few; ``dense`` all of them as [kernel][weight] if not.
-    A weight index is ``channel * taps + row * columns + column``.
-    """
-
-    shape: KernelShape
-    bias: Integers
-    plane_offset: Integers
-    listed: tuple[Integers, Integers, Integers] | None
-    dense: NDArray[np.float32] | None
-    tokens: int
-    nonzero: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        arrays = (self.bias, self.plane_offset, *(self.listed or ()))
-        listed: int = sum(array.nbytes for array in arrays)
-        return listed + (0 if self.dense is None else self.dense.nbytes)
 
 
 def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
@@ -114,13 +54,17 @@ def find_streams(memory: ListedMemory, address: int, chip: Chip) -> Streams:
     sizes = header.view("<u4").tolist()
     used = next((i for i, size in enumerate(sizes) if size == 0), len(sizes))
     if not 1 <= used <= chip.nn_cores or any(sizes[used:]):
-        raise Fault(f"coefficient header at {address:#x} holds the stream sizes {sizes}; expected "
-                    f"1 to {chip.nn_cores} sizes and zeros behind them")
+        raise Fault(
+            f"coefficient header at {address:#x} holds the stream sizes {sizes}; expected "
+            f"1 to {chip.nn_cores} sizes and zeros behind them"
+        )
     ends = header_bytes + np.cumsum(sizes[:used], dtype=np.int64)
     for core, size in enumerate(sizes[:used]):
         if size % STREAM_ALIGNMENT:
-            raise Fault(f"coefficient header at {address:#x}: the stream of core {core} has {size} "
-                        f"bytes; allowed are multiples of {STREAM_ALIGNMENT}")
+            raise Fault(
+                f"coefficient header at {address:#x}: the stream of core {core} has {size} "
+                f"bytes; allowed are multiples of {STREAM_ALIGNMENT}"
+            )
     data = memory.bytes("coefficient streams", address, int(ends[-1]))
     cores = zip((ends - sizes[:used]).tolist(), ends.tolist(), strict=True)
     return Streams(data, tuple(cores))
@@ -160,8 +104,13 @@ def _combine(cores: list[_Core], shape: KernelShape) -> Coefficients:
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         firsts = np.cumsum([0] + [core.kernels for core in cores[:-1]])
-        flat = np.concatenate([first * shape.weights + core.listed[0]
-                               for first, core in zip(firsts, cores, strict=True) if core.listed])
+        flat = np.concatenate(
+            [
+                first * shape.weights + core.listed[0]
+                for first, core in zip(firsts, cores, strict=True)
+                if core.listed
+            ]
+        )
         value = np.concatenate([core.listed[1] for core in cores if core.listed])
         kernel, weight = rank[flat // shape.weights], flat % shape.weights
         by = np.argsort(kernel, kind="stable")
@@ -186,15 +135,18 @@ def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip, most: int) -> _C
     head = int.from_bytes(stream[: HEAD_BITS // 8].tobytes(), "little")
     run_bits, kernels = head & ((1 << ZERO_RUN_WIDTH_BITS) - 1), head >> ZERO_RUN_WIDTH_BITS
     if run_bits > min(chip.zero_run_bits, WIDEST_RUN):
-        raise Fault(f"zero runs are {run_bits} bits wide; the chip reads at most "
-                    f"{chip.zero_run_bits}")
+        raise Fault(
+            f"zero runs are {run_bits} bits wide; the chip reads at most {chip.zero_run_bits}"
+        )
     if kernels == 0:
         raise Fault("holds no kernel")
     token_bits = run_bits + WEIGHT_BITS
     room = bits - HEAD_BITS - 2 * ITEM_BITS * kernels
     if kernels * shape.weights > max(room, 0) // token_bits << run_bits:
-        raise Fault(f"{kernels} kernels of {shape.channels}x{shape.rows}x{shape.columns} weights "
-                    f"can't be in {len(stream)} bytes with {run_bits} bits of zero run")
+        raise Fault(
+            f"{kernels} kernels of {shape.channels}x{shape.rows}x{shape.columns} weights "
+            f"can't be in {len(stream)} bytes with {run_bits} bits of zero run"
+        )
     if kernels > most:
         raise Fault(f"holds {kernels} kernels; all cores together can have {MOST_KERNELS}")
     reader = _PlainReader(stream) if run_bits == 0 else _RunReader(stream, run_bits, shape)
@@ -329,9 +281,11 @@ class _RunReader:
             ends = done + np.cumsum(runs + 1)
             taken = int(np.searchsorted(ends, len(values), side="right"))
             if taken < len(ends) and (taken == 0 or ends[taken - 1] < len(values)):
-                raise Fault(f"the zero run of {runs[taken]} before bit "
-                            f"{self._at + (taken + 1) * (self._run_bits + WEIGHT_BITS)} goes on "
-                            "behind the place of an item")
+                raise Fault(
+                    f"the zero run of {runs[taken]} before bit "
+                    f"{self._at + (taken + 1) * (self._run_bits + WEIGHT_BITS)} goes on "
+                    "behind the place of an item"
+                )
             values[ends[:taken] - 1] = found[:taken]
             self._at += taken * (self._run_bits + WEIGHT_BITS)
             self.tokens += taken

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lapilli.emulator.accelerate import compiled
 from lapilli.emulator.checks import decode_fields
-from lapilli.emulator.coefficients import (
+from lapilli.emulator.kernels import (
     SMALL_WEIGHTS,
     SPARSE_SHARE,
     Coefficients,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.emulator.coefficients import Coefficients, Integers
+from lapilli.emulator.kernels import Coefficients, Integers
 
 CENTRE = 128
 LARGEST_BYTE = 255
@@ -66,13 +66,18 @@ class Geometry:
     @property
     def padded(self) -> tuple[int, int]:
         """Rows and columns of the image the kernels touch."""
-        return ((self.rows - 1) * self.step + self.kernel_rows,
-                (self.columns - 1) * self.step + self.kernel_columns)
+        return (
+            (self.rows - 1) * self.step + self.kernel_rows,
+            (self.columns - 1) * self.step + self.kernel_columns,
+        )
 
     def tap(self, image: Floats, row: int, column: int) -> Floats:
         """What one kernel position is multiplied with, [..., rows, columns]."""
-        return image[..., row : row + (self.rows - 1) * self.step + 1 : self.step,
-                     column : column + (self.columns - 1) * self.step + 1 : self.step]
+        return image[
+            ...,
+            row : row + (self.rows - 1) * self.step + 1 : self.step,
+            column : column + (self.columns - 1) * self.step + 1 : self.step,
+        ]
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,13 @@ def _form(coefficients: Coefficients) -> Product | Planes:
     return Planes(channels, weights)
 
 
-def pad(image: Image, geometry: Geometry, offset: tuple[int, int], border: int,
-        float_type: type[np.float32] | type[np.float64]) -> Floats:
+def pad(
+    image: Image,
+    geometry: Geometry,
+    offset: tuple[int, int],
+    border: int,
+    float_type: type[np.float32] | type[np.float64],
+) -> Floats:
     """The centred image [channels, *geometry.padded] as the kernels meet it.
 
     ``offset`` is (row, column) of the first pixel relative to the image; outside lies ``border``.
@@ -176,13 +186,23 @@ def pad(image: Image, geometry: Geometry, offset: tuple[int, int], border: int,
     if first_row < last_row and first_column < last_column:
         inside = image[:, first_row + top : last_row + top]
         source = inside[:, :, first_column + left : last_column + left]
-        np.subtract(source, float_type(CENTRE), dtype=float_type,
-                    out=padded[:, first_row:last_row, first_column:last_column])
+        np.subtract(
+            source,
+            float_type(CENTRE),
+            dtype=float_type,
+            out=padded[:, first_row:last_row, first_column:last_column],
+        )
     return padded
 
 
-def convolve(kernels: Kernels, image: Floats, geometry: Geometry, output: Output,
-             into: Image, planes: Integers) -> None:
+def convolve(
+    kernels: Kernels,
+    image: Floats,
+    geometry: Geometry,
+    output: Output,
+    into: Image,
+    planes: Integers,
+) -> None:
     """Compute the first ``len(planes)`` kernels and store them in those planes of ``into``.
 
     ``image`` is what ``pad`` made; ``into`` is [plane, rows, columns].
@@ -193,8 +213,15 @@ def convolve(kernels: Kernels, image: Floats, geometry: Geometry, output: Output
         _multiply(kernels, kernels.form, image, geometry, output, into, planes)
 
 
-def _sum_planes(kernels: Kernels, form: Planes, image: Floats, geometry: Geometry,
-                output: Output, into: Image, planes: Integers) -> None:
+def _sum_planes(
+    kernels: Kernels,
+    form: Planes,
+    image: Floats,
+    geometry: Geometry,
+    output: Output,
+    into: Image,
+    planes: Integers,
+) -> None:
     size = geometry.padded[0] * geometry.padded[1]
     step = max(BLOCK_ELEMENTS // size, 1)
     for first in range(0, len(planes), step):
@@ -216,8 +243,15 @@ def _sum_planes(kernels: Kernels, form: Planes, image: Floats, geometry: Geometr
         into[planes[part]] = result.reshape(total.shape)
 
 
-def _multiply(kernels: Kernels, form: Product, image: Floats, geometry: Geometry,
-              output: Output, into: Image, planes: Integers) -> None:
+def _multiply(
+    kernels: Kernels,
+    form: Product,
+    image: Floats,
+    geometry: Geometry,
+    output: Output,
+    into: Image,
+    planes: Integers,
+) -> None:
     weights = form.weights[: len(planes)].astype(image.dtype, copy=False)
     step = max(COLUMN_ELEMENTS // (max(weights.shape) * geometry.columns), 1)
     for first in range(0, geometry.rows, step):
@@ -233,8 +267,9 @@ def _multiply(kernels: Kernels, form: Product, image: Floats, geometry: Geometry
 def _columns(image: Floats, geometry: Geometry, first: int, count: int) -> Floats:
     """The inputs of ``count`` output rows as a matrix [channel and tap, pixel]."""
     channels, taps = len(image), geometry.kernel_rows * geometry.kernel_columns
-    strip = Geometry(count, geometry.columns, geometry.step, geometry.kernel_rows,
-                     geometry.kernel_columns)
+    strip = Geometry(
+        count, geometry.columns, geometry.step, geometry.kernel_rows, geometry.kernel_columns
+    )
     rows = image[:, first * geometry.step : first * geometry.step + strip.padded[0]]
     if taps == 1:
         return np.ascontiguousarray(strip.tap(rows, 0, 0)).reshape(channels, -1)
@@ -248,8 +283,11 @@ def requantise(sums: Floats, kernels: Kernels, part: slice, output: Output) -> N
     """Bytes of the centred sums [kernel, pixel] of the kernels ``part``: bias added, wrapped to 32
     bits, multiplied, shifted right with rounding to nearest, zero point added, clamped."""
     bias = kernels.centred_bias[part, None]
-    if not (output.shift and kernels.reach < 1 << (ACCUMULATOR_BITS - 1)
-            and kernels.reach * output.multiplier + (ROUNDED_BYTE << output.shift) < EXACT_FLOAT64):
+    if not (
+        output.shift
+        and kernels.reach < 1 << (ACCUMULATOR_BITS - 1)
+        and kernels.reach * output.multiplier + (ROUNDED_BYTE << output.shift) < EXACT_FLOAT64
+    ):
         return _requantise_integers(sums, bias, output)
     # Everything is a multiple of 2^-shift and below 2^53 times that: exact in double precision.
     scale = output.multiplier * 2.0**-output.shift

@@ -71,8 +71,10 @@ def walk(commands: Words, nn_cores: int) -> Iterator[Start]:
             found = " ".join(f"{w:#010x}" for w in words[at : at + 2])
             raise Fault(f"command word {at}: {found} is no packet; a filler is two zero words")
         if opcode not in (Opcode.FILLER, Opcode.NOP, Opcode.WAIT):
-            raise Fault(f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream "
-                        "holds LOAD_STATE, NOP, WAIT, END and zero words")
+            raise Fault(
+                f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream "
+                "holds LOAD_STATE, NOP, WAIT, END and zero words"
+            )
         at += 2
 
 
@@ -81,11 +83,15 @@ def _load_state(words: list[int], at: int) -> tuple[int, list[tuple[int, int, in
     packet = LOAD_STATE.decode([words[at]])
     count = packet["count"] or 1 << LOAD_STATE.fields["count"].width
     if packet["fixed_point"]:
-        raise Fault(f"command word {at}: {words[at]:#010x} is a LOAD_STATE of fixed point values; "
-                    "the NPU's registers take integers")
+        raise Fault(
+            f"command word {at}: {words[at]:#010x} is a LOAD_STATE of fixed point values; "
+            "the NPU's registers take integers"
+        )
     if at + 1 + count > len(words):
-        raise Fault(f"command word {at}: LOAD_STATE of {count} values, but the stream ends after "
-                    f"{len(words) - at - 1}")
+        raise Fault(
+            f"command word {at}: LOAD_STATE of {count} values, but the stream ends after "
+            f"{len(words) - at - 1}"
+        )
     first = packet["address"]
     writes = [(at + 1 + i, first + 4 * i, words[at + 1 + i]) for i in range(count)]
     return at + 1 + count + (1 + count) % 2, writes
@@ -96,8 +102,9 @@ def _write(at: int, address: int, value: int, nn_cores: int) -> Start | None:
     try:
         register = Register(address)
     except ValueError:
-        raise Fault(f"command word {at}: writes register {address:#06x}, which no NPU job is known "
-                    "to use") from None
+        raise Fault(
+            f"command word {at}: writes register {address:#06x}, which no NPU job is known to use"
+        ) from None
     if register in ALLOWED_VALUES:
         if value not in ALLOWED_VALUES[register]:
             allowed = ", ".join(f"{v:#x}" for v in ALLOWED_VALUES[register])
@@ -109,12 +116,16 @@ def _write(at: int, address: int, value: int, nn_cores: int) -> Start | None:
     for _, bits in LAYOUTS[register].stray_bits([value]):
         raise Fault(f"command word {at}: {register.name} = {value:#x}; bits {bits:#x} are unknown")
     if register == Register.GL_NN_CONFIG and fields["core_count"] > nn_cores:
-        raise Fault(f"command word {at}: core_count = {fields['core_count']}; "
-                    f"the chip has {nn_cores} NN cores")
+        raise Fault(
+            f"command word {at}: core_count = {fields['core_count']}; "
+            f"the chip has {nn_cores} NN cores"
+        )
     if register not in STARTS:
         return None
     if fields["number"] > MAXIMUM_JOB_NUMBER:
-        raise Fault(f"command word {at}: {register.name} = {value:#x} has number "
-                    f"{fields['number']}; allowed is 0 to {MAXIMUM_JOB_NUMBER}, and instructions "
-                    f"start at multiples of {1 << INSTRUCTION_ADDRESS.fields['address'].shift}")
+        raise Fault(
+            f"command word {at}: {register.name} = {value:#x} has number "
+            f"{fields['number']}; allowed is 0 to {MAXIMUM_JOB_NUMBER}, and instructions "
+            f"start at multiples of {1 << INSTRUCTION_ADDRESS.fields['address'].shift}"
+        )
     return Start(at, STARTS[register], fields["address"], fields["number"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lapilli.emulator import coefficients, coefficients_v8, tiles
-from lapilli.emulator.coefficients import Coefficients, KernelShape, Streams
+from lapilli.emulator import coefficients_v7, coefficients_v8, tiles
+from lapilli.emulator.kernels import Coefficients, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Unsupported
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v8 import INPUT_MIDDLE
-from lapilli.hw.nn import NN_V7, NN_V8
+from lapilli.hw.nn import COUNTED_FRACTION_BITS, NN_V7, NN_V8
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Generation:
 
 
 def _find_streams_v7(memory: ListedMemory, address: int, _: KernelShape, chip: Chip) -> Streams:
-    return coefficients.find_streams(memory, address, chip)
+    return coefficients_v7.find_streams(memory, address, chip)
 
 
 GENERATIONS = {
@@ -45,18 +45,18 @@ GENERATIONS = {
         nn=NN_V7,
         fixed_fields=frozenset(),
         multiplier_bits=15,
-        counted_bits=15,
+        counted_bits=COUNTED_FRACTION_BITS[7],
         input_middle=0,
         native_depthwise=False,
         check_tile=tiles.check_v7,
         find_streams=_find_streams_v7,
-        decode=coefficients.decode,
+        decode=coefficients_v7.decode,
     ),
     8: Generation(
         nn=NN_V8,
         fixed_fields=frozenset({"image_caching_mode", "kernel_caching_mode"}),
         multiplier_bits=23,
-        counted_bits=0,
+        counted_bits=COUNTED_FRACTION_BITS[8],
         input_middle=INPUT_MIDDLE,
         native_depthwise=True,
         check_tile=tiles.check_v8,

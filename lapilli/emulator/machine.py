@@ -66,8 +66,10 @@ class EmulatedDevice:
         self._demand_open()
         words = np.asarray(commands)
         if words.ndim != 1 or words.dtype != np.uint32:
-            raise DeviceError(f"a command stream of {words.dtype} and shape {words.shape} was "
-                              "submitted; expected one dimension of uint32")
+            raise DeviceError(
+                f"a command stream of {words.dtype} and shape {words.shape} was "
+                "submitted; expected one dimension of uint32"
+            )
         listed = [self._own(buffer) for buffer in buffers]
         with self._submitting:
             self._last_fence += 1
@@ -82,8 +84,9 @@ class EmulatedDevice:
     def wait(self, fence: int, timeout: float = 5.0) -> None:
         """Return, or raise the Fault that the submit of ``fence`` met."""
         if not 0 < fence <= self._last_fence:
-            raise DeviceError(f"fence {fence} was waited for; the last submit has "
-                              f"{self._last_fence}")
+            raise DeviceError(
+                f"fence {fence} was waited for; the last submit has {self._last_fence}"
+            )
         if fence in self._faults:
             raise self._faults[fence]
 
@@ -95,8 +98,12 @@ class EmulatedDevice:
     def __enter__(self) -> EmulatedDevice:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _demand_open(self) -> None:
@@ -105,8 +112,9 @@ class EmulatedDevice:
 
     def _own(self, buffer: DeviceBuffer) -> EmulatedBuffer:
         if not isinstance(buffer, EmulatedBuffer) or not self._space.owns(buffer):
-            raise DeviceError(f"the buffer at {buffer.address:#x} is not, or no longer, one of "
-                              f"{self._name}")
+            raise DeviceError(
+                f"the buffer at {buffer.address:#x} is not, or no longer, one of {self._name}"
+            )
         return buffer
 
     def _run(self, commands: Words, memory: ListedMemory) -> None:
@@ -121,5 +129,7 @@ class EmulatedDevice:
         try:
             return unit.run(memory, start.address)
         except Fault as fault:
-            raise Fault(f"job {job} (command word {start.word}), {start.unit} instruction at "
-                        f"{start.address:#x}: {fault}") from None
+            raise Fault(
+                f"job {job} (command word {start.word}), {start.unit} instruction at "
+                f"{start.address:#x}: {fault}"
+            ) from None

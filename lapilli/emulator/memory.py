@@ -46,8 +46,10 @@ class AddressSpace:
     def alloc(self, size: int, address: int | None) -> EmulatedBuffer:
         """A zeroed buffer at ``address``, or the first fit from the top; DeviceError if none is."""
         if not 0 < size <= END_ADDRESS - FIRST_ADDRESS:
-            raise DeviceError(f"a buffer of {size} bytes was asked for; allowed is 1 to "
-                              f"{END_ADDRESS - FIRST_ADDRESS}")
+            raise DeviceError(
+                f"a buffer of {size} bytes was asked for; allowed is 1 to "
+                f"{END_ADDRESS - FIRST_ADDRESS}"
+            )
         pages = -(-size // PAGE) * PAGE
         with self._lock:
             place = self._highest_gap(pages) if address is None else self._fixed(address, pages)
@@ -67,16 +69,21 @@ class AddressSpace:
 
     def _fixed(self, address: int, pages: int) -> int:
         if address % PAGE:
-            raise DeviceError(f"a buffer at {address:#x} was asked for; addresses are multiples "
-                              f"of {PAGE}")
+            raise DeviceError(
+                f"a buffer at {address:#x} was asked for; addresses are multiples of {PAGE}"
+            )
         if not FIRST_ADDRESS <= address <= END_ADDRESS - pages:
-            raise DeviceError(f"{pages} bytes at {address:#x} were asked for; allowed is "
-                              f"{FIRST_ADDRESS:#x} to {END_ADDRESS - 1:#x}")
+            raise DeviceError(
+                f"{pages} bytes at {address:#x} were asked for; allowed is "
+                f"{FIRST_ADDRESS:#x} to {END_ADDRESS - 1:#x}"
+            )
         after = bisect_right(self._buffers, address, key=lambda b: b.address)
         for buffer in self._buffers[max(after - 1, 0) : after + 1]:
             if address < buffer.end and buffer.address < address + pages:
-                raise DeviceError(f"{pages} bytes at {address:#x} overlap the buffer of "
-                                  f"{buffer.size} bytes at {buffer.address:#x}")
+                raise DeviceError(
+                    f"{pages} bytes at {address:#x} overlap the buffer of "
+                    f"{buffer.size} bytes at {buffer.address:#x}"
+                )
         return address
 
     def owns(self, buffer: object) -> bool:
@@ -116,8 +123,10 @@ class ListedMemory:
         buffer = self.buffer(what, address)
         start = address - buffer.address
         if start + size > buffer.size:
-            raise Fault(f"{what}: {size} bytes at {address:#x} leave the buffer of {buffer.size} "
-                        f"bytes at {buffer.address:#x} by {start + size - buffer.size}")
+            raise Fault(
+                f"{what}: {size} bytes at {address:#x} leave the buffer of {buffer.size} "
+                f"bytes at {buffer.address:#x} by {start + size - buffer.size}"
+            )
         return buffer.data[start : start + size]
 
     def buffer(self, what: str, address: int) -> EmulatedBuffer:
@@ -126,6 +135,8 @@ class ListedMemory:
         if buffer is None:
             raise Fault(f"{what}: address {address:#x} is in no buffer")
         if buffer.address not in self._listed:
-            raise Fault(f"{what}: address {address:#x} is in the buffer of {buffer.size} bytes at "
-                        f"{buffer.address:#x}, which this submit does not list")
+            raise Fault(
+                f"{what}: address {address:#x} is in the buffer of {buffer.size} bytes at "
+                f"{buffer.address:#x}, which this submit does not list"
+            )
         return buffer

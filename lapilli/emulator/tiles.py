@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lapilli.emulator.checks import demand
-from lapilli.emulator.coefficients import KernelShape
+from lapilli.emulator.kernels import KernelShape
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
-from lapilli.hw.coefficients import ACCUMULATOR_LINE_PIXELS, INPUT_LINE_EXTRA_PIXELS
-
-LINE = ACCUMULATOR_LINE_PIXELS + INPUT_LINE_EXTRA_PIXELS
-"""Pixels of an input buffer line."""
-MAXIMUM_ROWS_V8 = 4
-"""V8 is never given higher tiles."""
+from lapilli.hw.limits import ACCUMULATOR_LINE_PIXELS, INPUT_LINE_PIXELS, TILE_ROWS_V8
 
 
 def check_v7(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip: Chip) -> None:
@@ -44,7 +39,7 @@ def check_v8(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip
     lines = _interleaved_v8(columns + shape.columns - 1, columns)
     most = lines * chip.input_buffer_depth - shape.rows + 1
     # The driver counts unsigned: with kernels higher than the buffer it has no limit of this kind.
-    most = MAXIMUM_ROWS_V8 if most < 0 else min(max(most, 1), MAXIMUM_ROWS_V8)
+    most = TILE_ROWS_V8 if most < 0 else min(max(most, 1), TILE_ROWS_V8)
     rows = demand(
         layout,
         fields,
@@ -52,7 +47,7 @@ def check_v8(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip
         1,
         most,
         f"as the input buffer has {chip.input_buffer_depth} lines of {lines} rows and "
-        f"tiles have at most {MAXIMUM_ROWS_V8}",
+        f"tiles have at most {TILE_ROWS_V8}",
     )
     depth = chip.accumulation_buffer_depth
     used = -(-rows // lines) if shape.rows == 1 else -(-rows * columns // ACCUMULATOR_LINE_PIXELS)
@@ -72,14 +67,14 @@ def _columns(layout: Layout, fields: Mapping[str, int]) -> int:
 
 def _interleaved_v7(touched: int, columns: int) -> int:
     """How many rows of a tile share a buffer line; ``touched`` pixels of each are read."""
-    if touched > LINE // 2:
+    if touched > INPUT_LINE_PIXELS // 2:
         return 1
     base = next((n for n, least in ((1, 32), (2, 16), (4, 8)) if columns > least), 8)
-    return min(base, 4 if touched > LINE // 4 else 2)
+    return min(base, 4 if touched > INPUT_LINE_PIXELS // 4 else 2)
 
 
 def _interleaved_v8(touched: int, columns: int) -> int:
     """As for V7."""
-    if touched > LINE // 2 or columns > 32:
+    if touched > INPUT_LINE_PIXELS // 2 or columns > 32:
         return 1
-    return 2 if touched > LINE // 4 or columns > 16 else 4
+    return 2 if touched > INPUT_LINE_PIXELS // 4 or columns > 16 else 4

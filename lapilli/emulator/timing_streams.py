@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lapilli.emulator import coefficients_v8
-from lapilli.emulator.coefficients import Coefficients, KernelShape, Streams, decode, find_streams
+from lapilli.emulator.coefficients_v7 import decode, find_streams
+from lapilli.emulator.kernels import Coefficients, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v8 import GROUP

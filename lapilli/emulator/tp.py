@@ -16,15 +16,37 @@ from lapilli.emulator.tp_order import Loops, Window, read_order, write_order
 from lapilli.errors import Fault
 from lapilli.hw.tp import TP, WORDS
 
-FREE_FIELDS = frozenset({
-    "in_image_x_size", "in_image_y_size", "in_image_z_size", "in_image_stride", "in_image_slice",
-    "in_window_x_start", "in_window_y_start", "in_window_x_end", "in_window_y_end",
-    "in_tile_x_size", "in_tile_y_size", "in_tile_x_inc", "in_tile_y_inc", "in_image_base_address",
-    "out_loop_1_reset", "out_loop_2_reset", "out_loop_3_reset", "in_window_z_start_overfetch",
-    "in_window_z_end_overfetch", "no_flush", "out_image_base_address", "alu_reorder_bits_used",
-    *(f"out_loop_{k}_inc" for k in range(7)), *(f"out_loop_{k}_count" for k in range(6)),
-    "in_image_border_const", "in_zp", "out_zp",
-})
+FREE_FIELDS = frozenset(
+    {
+        "in_image_x_size",
+        "in_image_y_size",
+        "in_image_z_size",
+        "in_image_stride",
+        "in_image_slice",
+        "in_window_x_start",
+        "in_window_y_start",
+        "in_window_x_end",
+        "in_window_y_end",
+        "in_tile_x_size",
+        "in_tile_y_size",
+        "in_tile_x_inc",
+        "in_tile_y_inc",
+        "in_image_base_address",
+        "out_loop_1_reset",
+        "out_loop_2_reset",
+        "out_loop_3_reset",
+        "in_window_z_start_overfetch",
+        "in_window_z_end_overfetch",
+        "no_flush",
+        "out_image_base_address",
+        "alu_reorder_bits_used",
+        *(f"out_loop_{k}_inc" for k in range(7)),
+        *(f"out_loop_{k}_count" for k in range(6)),
+        "in_image_border_const",
+        "in_zp",
+        "out_zp",
+    }
+)
 """What may differ from the default. ``alu_reorder_bits_used`` changes nothing that is known."""
 MAXIMUM_ELEMENTS = 1 << 26
 LARGEST_BYTE = 255
@@ -64,17 +86,24 @@ class TPUnit:
     def run(self, memory: ListedMemory, address: int) -> InstructionCounters:
         """Do the instruction at ``address``; raises Fault naming the field that is impossible."""
         words: list[int] = memory.bytes("TP instruction", address, 4 * WORDS).view("<u4").tolist()
-        source, target = (TP.fields[name].get(words) for name in
-                          ("in_image_base_address", "out_image_base_address"))
+        source, target = (
+            TP.fields[name].get(words)
+            for name in ("in_image_base_address", "out_image_base_address")
+        )
         room = memory.buffer("output image (out_image_base_address)", target).size
         move = self._moves.get((room, *_without_addresses(words)), lambda: _plan(words, room))
         first_read, first_write = source + move.first_read, target + move.first_write
-        into = memory.bytes("output image (out_image_base_address and loops)", first_write,
-                            move.write_size)
+        into = memory.bytes(
+            "output image (out_image_base_address and loops)", first_write, move.write_size
+        )
         if move.read_size:
             data = memory.bytes("input image (in_image_base_address)", first_read, move.read_size)
-            demand_apart("output image", (first_write, first_write + move.write_size),
-                         "input image", (first_read, first_read + move.read_size))
+            demand_apart(
+                "output image (out_image_base_address and loops)",
+                (first_write, first_write + move.write_size),
+                "input image (in_image_base_address)",
+                (first_read, first_read + move.read_size),
+            )
             values = data[move.read]
         else:
             values = np.zeros(len(move.write), np.uint8)
@@ -83,8 +112,11 @@ class TPUnit:
         values[move.border] = move.border_byte
         into[move.write] = values
         return InstructionCounters(
-            unit="TP", address=address, instruction_bytes=4 * WORDS,
-            input_bytes=len(values) - len(move.border), output_bytes=len(values),
+            unit="TP",
+            address=address,
+            instruction_bytes=4 * WORDS,
+            input_bytes=len(values) - len(move.border),
+            output_bytes=len(values),
             elements=len(values),
         )
 
@@ -104,8 +136,11 @@ def _plan(words: Sequence[int], room: int) -> Move:
     total = window.elements
     limit = min(MAXIMUM_ELEMENTS, room)
     if total > limit:
-        raise Fault(f"window, tiles and planes make {total} elements; at most {limit} are written "
-                    f"to an output buffer of {room} bytes")
+        raise Fault(
+            f"window, tiles and planes (in_window_x_end, in_window_y_end, in_tile_x_size, "
+            f"in_tile_y_size, in_image_z_size) make {total} elements; at most {limit} are "
+            f"written to an output buffer of {room} bytes"
+        )
     runs = window.runs()
     read = read_order(window, runs)
     write = write_order(window, runs, _loops(fields))
@@ -118,11 +153,18 @@ def _plan(words: Sequence[int], room: int) -> Move:
     read[border] = 0
     write -= first_write
     return Move(
-        first_read, read, first_write, write, border,
-        border_byte=min(demand(TP, fields, "in_image_border_const", 0, LARGEST_BYTE)
-                        + fields["out_zp"], LARGEST_BYTE),
+        first_read,
+        read,
+        first_write,
+        write,
+        border,
+        border_byte=min(
+            demand(TP, fields, "in_image_border_const", 0, LARGEST_BYTE) + fields["out_zp"],
+            LARGEST_BYTE,
+        ),
         table=_table(fields["in_zp"], fields["out_zp"]),
-        read_size=read_size, write_size=int(write.max()) + 1,
+        read_size=read_size,
+        write_size=int(write.max()) + 1,
     )
 
 
@@ -135,16 +177,30 @@ def _table(in_zero_point: int, out_zero_point: int) -> NDArray[np.uint8] | None:
 
 def _window(fields: dict[str, int]) -> Window:
     largest = (1 << 16) - 1
-    for name in ("in_image_x_size", "in_image_y_size", "in_image_z_size", "in_tile_x_size",
-                 "in_tile_y_size", "in_tile_x_inc", "in_tile_y_inc"):
+    for name in (
+        "in_image_x_size",
+        "in_image_y_size",
+        "in_image_z_size",
+        "in_tile_x_size",
+        "in_tile_y_size",
+        "in_tile_x_inc",
+        "in_tile_y_inc",
+    ):
         demand(TP, fields, name, 1, largest)
     for axis in "xy":
-        demand(TP, fields, f"in_window_{axis}_end", max(fields[f"in_window_{axis}_start"], 0),
-               largest, "as the window may not be empty")
+        demand(
+            TP,
+            fields,
+            f"in_window_{axis}_end",
+            max(fields[f"in_window_{axis}_start"], 0),
+            largest,
+            "as the window may not be empty",
+        )
     return Window(
         image=(fields["in_image_y_size"], fields["in_image_x_size"]),
         planes=fields["in_image_z_size"],
-        stride=fields["in_image_stride"], slice=fields["in_image_slice"],
+        stride=fields["in_image_stride"],
+        slice=fields["in_image_slice"],
         start=(fields["in_window_y_start"], fields["in_window_x_start"]),
         end=(fields["in_window_y_end"], fields["in_window_x_end"]),
         tile=(fields["in_tile_y_size"], fields["in_tile_x_size"]),

@@ -52,7 +52,7 @@ class Window:
     @property
     def elements(self) -> int:
         """How many elements are read."""
-        return (self.all_planes * int(self._tiles(0)[1].sum()) * int(self._tiles(1)[1].sum()))
+        return self.all_planes * int(self._tiles(0)[1].sum()) * int(self._tiles(1)[1].sum())
 
     def runs(self) -> Runs:
         """The runs of one plane."""
@@ -126,8 +126,9 @@ def write_order(window: Window, runs: Runs, loops: Loops) -> Integers:
     return (offset + taken + rest * loops.increments[6]).reshape(-1)
 
 
-def _wrap(position: Integers, size: Integers, loops: Loops, first: int, last: int,
-          total: int) -> tuple[Integers, Integers, Integers]:
+def _wrap(
+    position: Integers, size: Integers, loops: Loops, first: int, last: int, total: int
+) -> tuple[Integers, Integers, Integers]:
     """Offset that loops ``first`` to ``last`` add; position and group sizes in wraps of them."""
     period = 1
     for count in loops.counts[first : last + 1]:

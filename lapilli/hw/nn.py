@@ -25,6 +25,8 @@ from lapilli.hw.bits import Field, Layout, Words
 WORDS = 34
 ALIGNMENT = 256
 """Instructions start at multiples of this: the low address bits carry a job number."""
+COEFFICIENT_ALIGNMENT = 64
+"""Coefficient buffers likewise: the instruction has no bits for the rest of ``kernel_address``."""
 
 
 class Pooling(IntEnum):
@@ -157,3 +159,9 @@ NN_V8 = NN_V7.redeclare(
 )
 """i.MX 8M Plus: what moved or grew."""
 del w
+
+LAYOUTS = {7: NN_V7, 8: NN_V8}
+"""By generation."""
+COUNTED_FRACTION_BITS = {7: 15, 8: 0}
+"""By generation: how many of the multiplier's fraction bits ``post_shift`` counts, so that an
+accumulator is multiplied by ``(1 + fraction) * 2**(counted bits - post_shift)``."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lapilli.hw import coefficients as layout
+from lapilli.hw import limits, sram
 from lapilli.hw.chips import Chip
 from lapilli.hw.nn import Caching
 from lapilli.jobs import NnJob
 from lapilli.schedule import OnChipMemory, Tiling
 
-_LINE = layout.ACCUMULATOR_LINE_PIXELS + layout.INPUT_LINE_EXTRA_PIXELS
-TILE_ROWS_V8 = 4
-"""V8 never makes higher tiles."""
+_LINE = limits.INPUT_LINE_PIXELS
 _PARTIAL_PATTERNS = (
     (1024, (0x13, 0x00080000, 0)),
     (512, (0x3D, 0, 0x2AAAAAA0)),
@@ -59,14 +57,14 @@ def tiling_v7(job: NnJob, chip: Chip) -> Tiling:
 def tiling_v8(job: NnJob, chip: Chip) -> Tiling:
     """Tile size and superblocks."""
     columns, interleave = _tile_columns(job, _interleave_v8)
-    rows = _tile_rows(job, chip, interleave, (TILE_ROWS_V8,))
+    rows = _tile_rows(job, chip, interleave, (limits.TILE_ROWS_V8,))
     depth = chip.accumulation_buffer_depth
     if job.kernels.rows == 1:
         at_once = depth // -(-rows // interleave)
     else:
         stride = 2 if job.strided else 1
         pixels = (rows * columns + stride - 1) // stride
-        lines = -(-pixels // layout.ACCUMULATOR_LINE_PIXELS)
+        lines = -(-pixels // limits.ACCUMULATOR_LINE_PIXELS)
         at_once = depth // (lines * stride)
     return Tiling(columns, rows, _superblocks(job, chip, min(at_once, depth * 6 // 9)))
 
@@ -74,7 +72,7 @@ def tiling_v8(job: NnJob, chip: Chip) -> Tiling:
 def _tile_columns(job: NnJob, interleaving: Callable[[int, int], int]) -> tuple[int, int]:
     """Columns of a tile, and image lines in a buffer line."""
     factor = 2 if job.first_pixel else 1
-    columns = min(job.tile_limits[0] * factor, layout.ACCUMULATOR_LINE_PIXELS)
+    columns = min(job.tile_limits[0] * factor, limits.ACCUMULATOR_LINE_PIXELS)
     # Which side of the kernel counts is not known, all recorded ones are square: the safer one.
     sides = {job.kernels.rows, job.kernels.columns}
     return columns, min(interleaving(columns, side - 1 + columns) for side in sides)
@@ -96,7 +94,7 @@ def _superblocks(job: NnJob, chip: Chip, at_once: int) -> int:
     """Groups that the kernels of a core are done in, at most ``at_once`` kernels each."""
     count = job.kernels.output_channels
     per_core = -(-count // chip.nn_cores)
-    at_once = max(min(at_once, per_core, layout.MAXIMUM_KERNELS_PER_CORE), 1)
+    at_once = max(min(at_once, per_core, limits.MAXIMUM_KERNELS_PER_CORE), 1)
     groups = -(-count // (chip.nn_cores * at_once))
     kernels_per_group = -(-count // (groups * chip.nn_cores))
     return -(-per_core // kernels_per_group)
@@ -104,35 +102,35 @@ def _superblocks(job: NnJob, chip: Chip, at_once: int) -> int:
 
 def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> OnChipMemory:
     """Ranges for the kernels (``kernel_bytes`` of them) and the input image."""
-    sram, start = chip.vip_sram_bytes, layout.SRAM_KERNEL_START
+    size, start = chip.vip_sram_bytes, sram.KERNEL_START
     image = 0
     if tiles.superblocks > 1:
         kernel = job.kernels
         # The driver takes the kernel's rows in both factors; the larger side is right for all.
         reach = max(kernel.rows, kernel.columns) - 1
         pixels = (tiles.columns + reach) * (tiles.rows + reach)
-        image = _align(_align(pixels, 16) * job.input_size.channels, layout.SRAM_ALIGNMENT)
-    if start + kernel_bytes + image < sram:
+        image = _align(_align(pixels, 16) * job.input_size.channels, sram.ALIGNMENT)
+    if start + kernel_bytes + image < size:
         mode, pattern = Caching.FULL, (0, 0, 0)
         end = max(
-            min(_align(start + kernel_bytes, layout.SRAM_ALIGNMENT), sram),
-            layout.SRAM_KERNEL_END_MINIMUM,
+            min(_align(start + kernel_bytes, sram.ALIGNMENT), size),
+            sram.KERNEL_END_MINIMUM,
         )
     else:
         mode = Caching.PARTIAL
         channels = job.output_size.channels
         pattern = next(p for least, p in _PARTIAL_PATTERNS if channels >= least)
-        if start + kernel_bytes >= sram:
-            end, image = sram, 0
-        elif image > sram:
+        if start + kernel_bytes >= size:
+            end, image = size, 0
+        elif image > size:
             end, image = 0, 0
         else:
-            end = sram - image
-    image_start, image_end, image_mode = 0, layout.SRAM_KERNEL_START, Caching.NONE
+            end = size - image
+    image_start, image_end, image_mode = 0, sram.KERNEL_START, Caching.NONE
     if image:
         image_mode = Caching.FULL
-        if image >= layout.SRAM_KERNEL_START:
-            image_start, image_end = end, min(end + image, sram)
+        if image >= sram.KERNEL_START:
+            image_start, image_end = end, min(end + image, size)
     return OnChipMemory(mode, image_mode, *pattern, start, end, image_start, image_end)
 
 
