@@ -26,6 +26,7 @@ from stream_mutants import (
 from lapilli.compiler import chip_named
 from lapilli.emulator import EmulatedDevice
 from lapilli.emulator.memory import ListedMemory
+from lapilli.errors import Fault
 from lapilli.program import Bytes
 from lapilli.replay import replay
 
@@ -135,15 +136,20 @@ Get = Callable[[ListedMemory, str, int, int], Bytes]
 
 
 def unchecked(memory: ListedMemory, what: str, address: int, size: int) -> Bytes:
-    """Memory that a submit need not list, and whose ends are not looked at."""
+    """Memory that a submit need not list, and whose ends are not looked at as long as there is
+    some: the units index what they get without asking again."""
     buffer = memory._space.find(address)
     assert buffer is not None
     start = address - buffer.address
     base = buffer.data.base
-    if not isinstance(base, np.ndarray):
-        return buffer.data[start : start + size]
-    room = (base.size - buffer.data.size) // 2
-    return base.reshape(-1)[room + start : room + start + size]
+    if isinstance(base, np.ndarray):
+        room = (base.size - buffer.data.size) // 2
+        found = base.reshape(-1)[room + start : room + start + size]
+    else:
+        found = buffer.data[start : start + size]
+    if found.size != size:
+        raise Fault(f"{what}: {size} bytes at {address:#x} leave this test's memory")
+    return found
 
 
 def a_byte_too_far(memory: ListedMemory, what: str, address: int, size: int) -> Bytes:
@@ -164,7 +170,7 @@ def test_an_emulator_without_checks_is_noticed(get: Get, monkeypatch: pytest.Mon
     chosen = compiled_sources()[:2]
     careful = Judge(chosen)
     monkeypatch.setattr(ListedMemory, "bytes", get)
-    wrong = [careful.judge(mutant).problem for mutant in choose(chosen, 200, SEED)]
+    wrong = [careful.judge(mutant).problem for mutant in choose(chosen, 400, SEED)]
     assert sum(map(bool, wrong)) > 20
     seen = " ".join(wrong)
     assert "outside" in seen or "changed" in seen
