@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from lapilli.printable import clean
+
 
 class ExitCode(IntEnum):
     """What the command line returns; scripts rely on these numbers."""
@@ -27,8 +29,7 @@ class LapilliError(Exception):
     exit_code = ExitCode.BUG
 
     def __init__(self, text: str = "") -> None:
-        line = " ".join(str(text).split())
-        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in line))
+        super().__init__(clean(" ".join(str(text).split())))
 
 
 class UsageError(LapilliError, ValueError):
