@@ -18,6 +18,7 @@ from lapilli.emulator.kernels import (
     SMALL_WEIGHTS,
     SPARSE_SHARE,
     Coefficients,
+    Counts,
     Integers,
     KernelShape,
     Streams,
@@ -99,26 +100,49 @@ def _combine(cores: list[_Core], shape: KernelShape) -> Coefficients:
     bias, plane = items[:, 0], items[:, 1]
     order = np.argsort(plane, kind="stable")
     bias = np.where(bias >= 1 << (ITEM_BITS - 1), bias - (1 << ITEM_BITS), bias)
-    tokens = sum(core.tokens for core in cores)
+    listed, dense = None, None
     if all(core.listed is not None for core in cores):
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        firsts = np.cumsum([0] + [core.kernels for core in cores[:-1]])
-        flat = np.concatenate(
-            [
-                first * shape.weights + core.listed[0]
-                for first, core in zip(firsts, cores, strict=True)
-                if core.listed
-            ]
-        )
-        value = np.concatenate([core.listed[1] for core in cores if core.listed])
-        kernel, weight = rank[flat // shape.weights], flat % shape.weights
-        by = np.argsort(kernel, kind="stable")
-        listed = (kernel[by], weight[by], value[by])
-        return Coefficients(shape, bias[order], plane[order], listed, None, tokens, len(value))
-    dense = np.concatenate([_dense(core, shape) for core in cores])[order]
-    nonzero = int(np.count_nonzero(dense))
-    return Coefficients(shape, bias[order], plane[order], None, dense, tokens, nonzero)
+        listed = _listed(cores, order, shape)
+        each = np.bincount(listed[0], minlength=len(order))
+    else:
+        dense = np.concatenate([_dense(core, shape) for core in cores])[order]
+        each = np.count_nonzero(dense, axis=1)
+    counts = Counts(
+        tokens=tuple(core.tokens for core in cores),
+        nonzero=_by_core(cores, order, each),
+        most_kernels=max(core.kernels for core in cores),
+        kernel_nonzero=each,
+        plane_offset=plane[order],
+    )
+    tokens, nonzero = sum(counts.tokens), sum(counts.nonzero)
+    return Coefficients(
+        shape, bias[order], counts.plane_offset, listed, dense, tokens, nonzero, counts
+    )
+
+
+def _listed(
+    cores: list[_Core], order: Integers, shape: KernelShape
+) -> tuple[Integers, Integers, Integers]:
+    """The cores' lists as one, by kernel in ``order``."""
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    firsts = np.cumsum([0] + [core.kernels for core in cores[:-1]])
+    lists = [core.listed for core in cores if core.listed is not None]
+    flat = np.concatenate(
+        [first * shape.weights + each[0] for first, each in zip(firsts, lists, strict=True)]
+    )
+    value = np.concatenate([each[1] for each in lists])
+    kernel, weight = rank[flat // shape.weights], flat % shape.weights
+    by = np.argsort(kernel, kind="stable")
+    return kernel[by], weight[by], value[by]
+
+
+def _by_core(cores: list[_Core], order: Integers, each: Integers) -> tuple[int, ...]:
+    """Sums over each core's kernels of a number that is sorted by ``order``."""
+    unsorted = np.empty_like(each)
+    unsorted[order] = each
+    ends = np.cumsum([core.kernels for core in cores])
+    return tuple(int(part.sum()) for part in np.split(unsorted, ends[:-1]))
 
 
 def _dense(core: _Core, shape: KernelShape) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.emulator.kernels import Coefficients, Integers
+from lapilli.emulator.kernels import Coefficients, Counts, Integers
 
 CENTRE = 128
 LARGEST_BYTE = 255
@@ -107,11 +107,13 @@ class Kernels:
     reach: int
     tokens: int
     nonzero: int
+    counts: Counts | None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
         extra = self.form.channels.nbytes if isinstance(self.form, Planes) else 0
+        extra += self.counts.nbytes if self.counts else 0
         return self.form.weights.nbytes + extra + 3 * self.bias.nbytes
 
 
@@ -140,6 +142,7 @@ def prepare(coefficients: Coefficients, middle: int) -> Kernels:
         reach=int(reach.max(initial=0)),
         tokens=coefficients.tokens,
         nonzero=coefficients.nonzero,
+        counts=coefficients.counts,
     )
 
 

@@ -53,6 +53,24 @@ class Streams:
         return hashlib.sha256(self.data.data).digest()
 
 
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What decoding a V7 buffer counted, for the timing model: ``tokens`` and weights unlike the
+    zero point (``nonzero``) of each core, kernels of the core with ``most_kernels``, and the
+    ``nonzero`` weights of each kernel in the order of ``plane_offset``."""
+
+    tokens: tuple[int, ...]
+    nonzero: tuple[int, ...]
+    most_kernels: int
+    kernel_nonzero: Integers
+    plane_offset: Integers
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beyond the kernels' own offsets."""
+        return self.kernel_nonzero.nbytes
+
+
 @dataclass(frozen=True)
 class Coefficients:
     """All kernels of an instruction, sorted by the offset of their output plane.
@@ -69,6 +87,7 @@ class Coefficients:
     dense: NDArray[np.float32] | None
     tokens: int
     nonzero: int
+    counts: Counts | None = None
 
     @property
     def nbytes(self) -> int:

@@ -13,6 +13,7 @@ from lapilli.device import DeviceBuffer
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.front_end import Start, walk
 from lapilli.emulator.generations import generation_of
+from lapilli.emulator.kernels import Counts, KernelShape, Streams
 from lapilli.emulator.memory import AddressSpace, EmulatedBuffer, ListedMemory
 from lapilli.emulator.nn import NNUnit
 from lapilli.emulator.tp import TPUnit
@@ -60,6 +61,11 @@ class EmulatedDevice:
         is given. Raises DeviceError if it overlaps a live buffer or does not fit."""
         self._demand_open()
         return self._space.alloc(size, address)
+
+    def counts(self, streams: Streams, shape: KernelShape) -> Counts | None:
+        """What decoding V7 coefficients counted: the timing model need not decode them again."""
+        with self._submitting:
+            return self._nn.counts(streams, shape)
 
     def submit(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> int:
         """Run a command stream that may touch ``buffers`` only; returns its fence."""

@@ -21,7 +21,7 @@ from lapilli.emulator.convolve import (
 )
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.generations import Generation
-from lapilli.emulator.kernels import Integers, KernelShape, Streams
+from lapilli.emulator.kernels import Counts, Integers, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.bits import Layout
@@ -149,10 +149,7 @@ class NNUnit:
             job.target.extent(job.target_planes),
         )
         self._demand_no_overlap(job, len(source), len(target), len(streams.data))
-        kernels = self._kernels.get(
-            (streams.digest(), job.shape, len(streams.cores)),
-            lambda: self._decode(streams, job.shape),
-        )
+        kernels = self._decoded(streams, job.shape)
         planes = _stored_planes(kernels, job)
         macs = len(kernels.bias) * job.shape.weights * job.pixels
         if macs > MAXIMUM_MACS and kernels.nonzero * job.pixels > MAXIMUM_MACS >> 4:
@@ -186,6 +183,14 @@ class NNUnit:
             macs_nonzero=kernels.nonzero * job.pixels,
             tokens=kernels.tokens,
         )
+
+    def counts(self, streams: Streams, shape: KernelShape) -> Counts | None:
+        """What decoding the coefficients counted, of V7's; decodes what was not run yet."""
+        return self._decoded(streams, shape).counts
+
+    def _decoded(self, streams: Streams, shape: KernelShape) -> Kernels:
+        key = (streams.digest(), shape, len(streams.cores))
+        return self._kernels.get(key, lambda: self._decode(streams, shape))
 
     def _decode(self, streams: Streams, shape: KernelShape) -> Kernels:
         coefficients = self._generation.decode(streams, shape, self._chip)

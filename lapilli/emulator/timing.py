@@ -15,16 +15,16 @@ executed, so what images hold does not matter. The constants and where they come
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from lapilli.emulator.cache import BoundedCache
 from lapilli.emulator.front_end import Start, walk
 from lapilli.emulator.generations import GENERATIONS, generation_of
-from lapilli.emulator.kernels import KernelShape
+from lapilli.emulator.kernels import Counts, KernelShape, Streams
 from lapilli.emulator.memory import AddressSpace, ListedMemory
 from lapilli.emulator.timing_constants import TimingConstants, constants_of
 from lapilli.emulator.timing_streams import STATISTICS, CoefficientStatistics
@@ -40,6 +40,9 @@ LAYOUTS = {number: generation.nn for number, generation in GENERATIONS.items()}
 CACHE_BYTES = 1 << 24
 CHANNELS_A_CYCLE = 3
 """Weights that a core takes at a time with NN_ZDP3, of as many input channels."""
+
+
+Decoded: TypeAlias = Callable[[Streams, KernelShape], "Counts | None"]
 
 
 class Bound(Enum):
@@ -227,10 +230,14 @@ def charge(work: Work, constants: TimingConstants) -> InstructionTime:
 
 
 class WorkReader:
-    """Reads what a stream's instructions have to do; remembers coefficients it has counted."""
+    """Reads what a stream's instructions have to do; remembers coefficients it has counted.
 
-    def __init__(self, chip: Chip) -> None:
+    ``decoded`` gives the counts of coefficients that somebody has decoded before.
+    """
+
+    def __init__(self, chip: Chip, decoded: Decoded | None = None) -> None:
         self._chip = chip
+        self._decoded = decoded or (lambda streams, shape: None)
         self._generation = generation_of(chip)
         self._counted: BoundedCache[CoefficientStatistics] = BoundedCache(CACHE_BYTES)
 
@@ -277,7 +284,9 @@ class WorkReader:
         streams = self._generation.find_streams(memory, address, shape, chip)
         return self._counted.get(
             (streams.digest(), streams.cores, shape, plane_bytes),
-            lambda: STATISTICS[chip.generation](streams, shape, plane_bytes, chip),
+            lambda: STATISTICS[chip.generation](
+                streams, shape, plane_bytes, chip, self._decoded(streams, shape)
+            ),
         )
 
 

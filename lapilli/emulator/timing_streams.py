@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from lapilli.emulator import coefficients_v8
 from lapilli.emulator.coefficients_v7 import decode, find_streams
-from lapilli.emulator.kernels import Coefficients, KernelShape, Streams
+from lapilli.emulator.kernels import Counts, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v8 import GROUP
@@ -43,34 +41,26 @@ class CoefficientStatistics:
 
 
 def statistics_v7(
-    streams: Streams, shape: KernelShape, plane_bytes: int, chip: Chip
+    streams: Streams, shape: KernelShape, plane_bytes: int, chip: Chip, counts: Counts | None
 ) -> CoefficientStatistics:
-    """Counts of a V7 buffer whose kernels store planes of ``plane_bytes``; Fault if damaged."""
-    cores = [decode(Streams(streams.data, (core,)), shape, chip) for core in streams.cores]
-    first = streams.cores[0][0]
+    """Counts of a V7 buffer whose kernels store planes of ``plane_bytes``, from ``counts`` if they
+    are known, else by decoding it; Fault if damaged."""
+    counts = counts or decode(streams, shape, chip).counts
+    assert counts is not None, "V7's decoder counts"
+    stored = counts.plane_offset < shape.output_channels * plane_bytes
     return CoefficientStatistics(
-        header_bytes=first,
+        header_bytes=streams.cores[0][0],
         stream_bytes=sum(end - start for start, end in streams.cores),
-        kernels=max(len(core.bias) for core in cores),
-        weights=tuple(core.nonzero for core in cores),
-        tokens=tuple(core.tokens for core in cores),
+        kernels=counts.most_kernels,
+        weights=counts.nonzero,
+        tokens=counts.tokens,
         zero_run_bits=max(int(streams.data[start]) for start, _ in streams.cores),
-        useful=sum(_useful(core, shape.output_channels * plane_bytes) for core in cores),
+        useful=int(counts.kernel_nonzero[stored].sum()),
     )
 
 
-def _useful(core: Coefficients, image_bytes: int) -> int:
-    """Weights unlike the zero point of the kernels whose plane lies in the output."""
-    if core.listed is not None:
-        each = np.bincount(core.listed[0], minlength=len(core.bias))
-    else:
-        assert core.dense is not None
-        each = np.count_nonzero(core.dense, axis=1)
-    return int(each[core.plane_offset < image_bytes].sum())
-
-
 def statistics_v8(
-    streams: Streams, shape: KernelShape, plane_bytes: int, chip: Chip
+    streams: Streams, shape: KernelShape, plane_bytes: int, chip: Chip, counts: Counts | None
 ) -> CoefficientStatistics:
     """Counts of a V8 buffer: every core codes its kernels in groups of nine values."""
     cores, channels = len(streams.cores), shape.output_channels

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from lapilli import explanation, partition
 from lapilli.device.open import EMULATOR_PREFIX
+from lapilli.emulator.timing import Decoded
 from lapilli.errors import Unsupported
 from lapilli.graph import Graph, Operator
 from lapilli.hw.chips import Chip, find_by_name
@@ -83,15 +84,17 @@ def profile_graph(
     subject: Subject,
     measured: Measured | None = None,
     known: tuple[JobRecord, ...] | None = None,
+    decoded: Decoded | None = None,
 ) -> Profile:
     """The profile of a model compiled to ``parts``, with the CPU's operators between them.
 
-    ``known``: the jobs of an earlier profile of the same parts, which saves reading the streams.
+    ``known``: the jobs of an earlier profile of the same parts, which saves reading the streams;
+    ``decoded``: see WorkReader.
     Raises Unsupported for a chip without timing constants.
     """
     order = _execution_order(graph, parts)
     times = _gaps(order, measured)
-    jobs = _jobs_of(parts, chip) if known is None else known
+    jobs = _jobs_of(parts, chip, decoded) if known is None else known
     rows: list[_Row] = []
     for group in order:
         if isinstance(group, tuple):
@@ -148,13 +151,15 @@ def _modelled_note(chip: Chip) -> str:
 # -------------------------------------------------------------------------------------------- jobs
 
 
-def _jobs_of(parts: Sequence[Part], chip: Chip) -> tuple[JobRecord, ...]:
+def _jobs_of(
+    parts: Sequence[Part], chip: Chip, decoded: Decoded | None = None
+) -> tuple[JobRecord, ...]:
     """All parts' instructions, numbered through."""
     jobs: list[JobRecord] = []
     for number, part in enumerate(parts):
         operation = jobs[-1].operation + 1 if jobs else 0
         jobs += read_jobs(
-            part.commands, part.buffers, chip, part.jobs, number, len(jobs), operation
+            part.commands, part.buffers, chip, part.jobs, number, len(jobs), operation, decoded
         )
     return tuple(jobs)
 

@@ -9,6 +9,7 @@ from lapilli.emulator.generations import generation_of
 from lapilli.emulator.memory import ListedMemory
 from lapilli.emulator.timing import (
     CHANNELS_A_CYCLE,
+    Decoded,
     SubmittedBuffer,
     Work,
     WorkReader,
@@ -84,17 +85,19 @@ def read_jobs(
     part: int = 0,
     first_job: int = 0,
     first_operation: int = 0,
+    decoded: Decoded | None = None,
 ) -> tuple[JobRecord, ...]:
     """The instructions of a stream; ``named`` are the program's jobs, one each.
 
-    ``row`` is the operation's number: whoever knows operators puts theirs there. Raises Fault for a
-    stream that can't be read, Unsupported for a chip without timing constants.
+    ``decoded``: see WorkReader. ``row`` is the operation's number: whoever knows operators puts
+    theirs there. Raises Fault for a stream that can't be read, Unsupported for a chip without
+    timing constants.
     """
     constants = constants_of(chip)
     reader = _Reader(chip, memory_of(buffers))
     records: list[JobRecord] = []
     clock, operation = 0, first_operation - 1
-    for i, work in enumerate(WorkReader(chip).read(commands, reader.memory)):
+    for i, work in enumerate(WorkReader(chip, decoded).read(commands, reader.memory)):
         operation += work.first
         fields = reader.fields(work)
         cycles = charge(work, constants).cycles
