@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from lapilli.compiler import compile_model as compile
     from lapilli.delegate import Delegate
     from lapilli.device.open import open_device
+    from lapilli.pipeline import Pipeline
     from lapilli.program import Program
 
 __version__ = "0.1.0"
-__all__ = ["Delegate", "Program", "__version__", "compile", "open_device"]
+__all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "open_device"]
 
 _HOMES = {
     "compile": ("lapilli.compiler", "compile_model"),
     "open_device": ("lapilli.device.open", "open_device"),
     "Delegate": ("lapilli.delegate", "Delegate"),
+    "Pipeline": ("lapilli.pipeline", "Pipeline"),
     "Program": ("lapilli.program", "Program"),
 }
 
