@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= auto
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-browser lint long bench digests docs fuzz mesa-check clean
+.PHONY: demo test test-browser lint format long bench digests docs fuzz mesa-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
@@ -29,8 +29,10 @@ test-browser: $(VENV)/.dev  ## the profile's page in a real Chromium (Debian: ap
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
 
 long: $(VENV)/.dev  ## every generated case instead of the sample
 	$(BIN)/python -m pytest -n $(JOBS) -q -m "long or not long" --long

@@ -19,7 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ from lapilli.runtime_graph import (
 )
 
 if TYPE_CHECKING:
+    from lapilli.device.counters import Counters
     from lapilli.profile.events import JobRecord, Profile
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,17 @@ class Loaded(Protocol):
         """Free the part's memory on the device."""
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """A part whose jobs the kernel's performance counters may watch."""
+
+    def counters(self) -> Counters | None:
+        """What the last job counted."""
+
+    def why_uncounted(self) -> str:
+        """Why the counters can't be had."""
+
+
 class Backend(Protocol):
     """What the delegate needs of compiler and device; tests put another one in."""
 
@@ -107,11 +119,12 @@ class Backend(Protocol):
 class _Npu:
     """The backend with the real compiler and a device, which is opened here."""
 
-    def __init__(self, device: str, schedule: str) -> None:
+    def __init__(self, device: str, schedule: str, count: bool = False) -> None:
         # Imported late: whoever only reads ``Delegate``'s options needs neither.
         from lapilli.device.open import open_device
 
         self._schedule = schedule
+        self._count = count
         self._device = open_device(device)
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
@@ -137,7 +150,7 @@ class _Npu:
     def load(self, part: Any) -> Loaded:
         from lapilli.runner import LoadedPart
 
-        return LoadedPart(self._device, part)
+        return LoadedPart(self._device, part, count=self._count)
 
     def profile(
         self,
@@ -430,8 +443,15 @@ class _Kernel:
         for border in self._outputs:
             loaded.read(border.index, border.current(context))
         if self.session.profile:
-            times = (start, written, executed, time.perf_counter())
-            self._preparation.note(NodeTimes(self._partition.operators, *times))
+            copied = end = time.perf_counter()
+            counters, uncounted = None, ""
+            if isinstance(loaded, Counted):
+                counters, uncounted = loaded.counters(), loaded.why_uncounted()
+                end = time.perf_counter()
+            times = (start, written, executed, end, end - copied)
+            self._preparation.note(
+                NodeTimes(self._partition.operators, *times, counters, uncounted)
+            )
 
     def close(self) -> None:
         """Free the part, then the hold on the device."""
@@ -567,7 +587,8 @@ class Delegate:
     ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
     ``strict``: fail if any operator would stay on the CPU.
     ``min_partition``: leave runs of fewer operators to the CPU.
-    ``profile``: note when NPU nodes begin and end, for ``last_profile``.
+    ``profile``: note when NPU nodes begin and end, for ``last_profile``; on a board also what the
+    kernel's performance counters count.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
@@ -594,7 +615,7 @@ class Delegate:
         _check_options(device, schedule, strict, min_partition, profile, unknown)
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
-        backend = _Npu(device, schedule) if _backend is None else _backend
+        backend = _Npu(device, schedule, profile) if _backend is None else _backend
         self._session = _Session(backend, strict, min_partition, profile)
         self._finalizer = weakref.finalize(self, self._session.close)
 

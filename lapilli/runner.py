@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.device import Device, DeviceBuffer
+from lapilli.device.counters import Counters, CountingDevice
 from lapilli.errors import HangError, UsageError
 from lapilli.hang import with_recording
 from lapilli.program import Binding, Bytes, Part
@@ -32,9 +33,14 @@ class Spent:
 
 
 class LoadedPart:
-    """One part of a program, ready to run. Threads may share it, one inference at a time."""
+    """One part of a program, ready to run. Threads may share it, one inference at a time.
 
-    def __init__(self, device: Device, part: Part, timeout: float = DEFAULT_TIMEOUT) -> None:
+    ``count``: have the kernel's performance counters read around each job, if the device has some.
+    """
+
+    def __init__(
+        self, device: Device, part: Part, timeout: float = DEFAULT_TIMEOUT, count: bool = False
+    ) -> None:
         self.part = part
         self.device = device
         self.lock = threading.RLock()
@@ -42,6 +48,8 @@ class LoadedPart:
         self.spent = Spent()
         self._timeout = timeout
         self._buffers: list[DeviceBuffer] = []
+        self._counting = device if count and isinstance(device, CountingDevice) else None
+        self._counts: DeviceBuffer | None = None
         try:
             for spec in part.buffers:
                 self._buffers.append(device.alloc(spec.size))
@@ -50,6 +58,8 @@ class LoadedPart:
                 data = contents.get(i, spec.data)
                 if data is not None:
                     self._buffers[i].data[: data.size] = data
+            if self._counting is not None:
+                self._counts = self._counting.counter_buffer()
         except BaseException:
             self.close()
             raise
@@ -79,7 +89,10 @@ class LoadedPart:
     def start(self) -> int:
         """Submit; returns the fence to ``finish`` with. The tensors are the NPU's until then."""
         start = time.perf_counter()
-        fence = self.device.submit(self._commands, self._buffers)
+        if self._counting is None or self._counts is None:
+            fence = self.device.submit(self._commands, self._buffers)
+        else:
+            fence = self._counting.submit(self._commands, self._buffers, counters=self._counts)
         self.spent.submit += time.perf_counter() - start
         return fence
 
@@ -92,6 +105,16 @@ class LoadedPart:
             chip = self.device.chip.name
             raise with_recording(error, self.part, self._commands, self._buffers, chip) from error
         self.spent.wait += time.perf_counter() - start
+
+    def counters(self) -> Counters | None:
+        """What the last inference counted; before the next starts. None if nothing was counted."""
+        if self._counting is None or self._counts is None:
+            return None
+        return self._counting.read_counters(self._counts)
+
+    def why_uncounted(self) -> str:
+        """Why the kernel's counters can't be had; empty if they can, or nobody asked for them."""
+        return "" if self._counting is None else self._counting.why_uncounted()
 
     def read(self, tensor: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Output ``tensor`` in its shape, copied to ``out`` if given."""
@@ -114,6 +137,9 @@ class LoadedPart:
     def close(self) -> None:
         """Free the buffers."""
         buffers, self._buffers = self._buffers, []
+        if self._counts is not None:
+            buffers.append(self._counts)
+            self._counts = None
         for buffer in buffers:
             buffer.free()
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lapilli.cli import text
+from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
 from lapilli.litert import native_messages
@@ -133,6 +134,7 @@ def summary(found: Profile, width: int) -> Iterator[str]:
     lines = [("NPU, modelled", f"{_ms(total['npu_seconds'])}, {total['npu_cycles']:,} cycles")]
     if total["npu_seconds_measured"] is not None:
         lines.append(("NPU, measured", _ms(total["npu_seconds_measured"])))
+    lines += [(f"  part {p.number}", _counted(p.counters)) for p in found.parts if p.counters]
     if total["operators_on_npu"] < total["operators"]:
         known = total["cpu_seconds_measured"] is not None
         lines.append(("CPU, measured" if known else "CPU", _ms(total["cpu_seconds_measured"])))
@@ -166,6 +168,20 @@ def summary(found: Profile, width: int) -> Iterator[str]:
         yield from text.wrapped(f"{head:14}", body, width)
     for note in found.notes:
         yield from text.wrapped("", text.clean(note), width)
+
+
+def _counted(counters: Counters) -> str:
+    """What the kernel's counters say of a part."""
+
+    def shown(value: str | None) -> str:
+        return "not counted" if value is None else value
+
+    cycles, idle = (None if n is None else f"{n:,}" for n in (counters.cycles, counters.idle))
+    read, written = (None if n is None else text.size(n) for n in (counters.read, counters.written))
+    return (
+        f"cycles {shown(cycles)}, idle {shown(idle)}, read {shown(read)}, written "
+        f"{shown(written)}, measured by the kernel's counters"
+    )
 
 
 def _ms(seconds: float | None) -> str:

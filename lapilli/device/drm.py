@@ -7,9 +7,11 @@ caches: the submit orders the host's writes before the job, the fence the job's 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,7 +19,9 @@ from types import TracebackType
 import numpy as np
 
 from lapilli.device import DeviceBuffer
+from lapilli.device import counters as monitor
 from lapilli.device.addresses import AddressRanges
+from lapilli.device.counters import Counters, Signal
 from lapilli.device.etnaviv import Node, Refused
 from lapilli.device.identify import identify
 from lapilli.device.system import KernelSystem, System
@@ -135,6 +139,8 @@ class DrmDevice:
         self._parked: list[DrmBuffer] = []
         self._submits = 0
         self._passed = 0
+        self._signals: tuple[Signal, ...] | None = None
+        self._uncounted = ""
 
     @property
     def name(self) -> str:
@@ -202,8 +208,25 @@ class DrmDevice:
 
     # ---------------------------------------------------------------------------------------- jobs
 
-    def submit(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> int:
-        """Start a command stream that may touch ``buffers`` only; returns its fence."""
+    def submit(
+        self,
+        commands: Words,
+        buffers: Sequence[DeviceBuffer],
+        counters: DeviceBuffer | None = None,
+    ) -> int:
+        """Start a command stream that may touch ``buffers`` only; returns its fence. With
+        ``counters``, from ``counter_buffer``, the kernel counts; if it refuses to, the stream is
+        started all the same."""
+        with self._lock:
+            fence = None if counters is None else self._submit_counting(commands, buffers, counters)
+            return self._submit(commands, buffers) if fence is None else fence
+
+    def _submit(
+        self,
+        commands: Words,
+        buffers: Sequence[DeviceBuffer],
+        requests: ctypes.Array[drm.SubmitCounter] | None = None,
+    ) -> int:
         with self._lock:
             prepared = self._prepare(commands, buffers)
             argument = drm.GemSubmit(
@@ -215,6 +238,9 @@ class DrmDevice:
                 stream=commands.ctypes.data,
                 flags=drm.SubmitFlags.SOFTPIN,
             )
+            if requests is not None:
+                argument.counters = ctypes.addressof(requests)
+                argument.counter_count = len(requests)
             asked = f"{commands.size} command words, {len(prepared.own)} buffers"
             self.node.call(drm.GEM_SUBMIT, argument, asked)
             fence = int(argument.fence)
@@ -229,6 +255,31 @@ class DrmDevice:
                 self.node.system.monotonic(),
             )
             return fence
+
+    def _submit_counting(
+        self, commands: Words, buffers: Sequence[DeviceBuffer], counters: DeviceBuffer
+    ) -> int | None:
+        """None if the kernel does not count; it is not asked again then."""
+        signals = self._counted_signals()
+        if not signals:
+            return None
+        if counters.size < monitor.BUFFER_BYTES:
+            raise DeviceError(
+                f"a buffer of {counters.size} bytes was given for counters; they need "
+                f"{monitor.BUFFER_BYTES}"
+            )
+        sequence = (self._submits + 1) % monitor.WRAP
+        requests = monitor.requests(signals, sequence, len(buffers))
+        try:
+            return self._submit(commands, (*buffers, counters), requests)
+        except Refused as error:
+            if error.number != errno.EINVAL:
+                raise
+            refused = str(error)
+        # Whatever else may be wrong with the submit shows without counters too.
+        fence = self._submit(commands, buffers)
+        self._uncounted = f"the kernel refused to count: {refused}"
+        return fence
 
     def _prepare(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> _Prepared:
         """The kernel's list of the buffers, made once for each stream and its buffers."""
@@ -307,6 +358,59 @@ class DrmDevice:
                     f"drops the job, so the results can't be trusted"
                 )
                 raise HangError(self._hung[fence])
+
+    # ------------------------------------------------------------------------------------ counters
+
+    @property
+    def counter_names(self) -> tuple[str, ...]:
+        """All performance counters that the kernel lists, as in ``HI.TOTAL_CYCLES``."""
+        return tuple(signal.name for signal in self._all_signals())
+
+    def why_uncounted(self) -> str:
+        """Why nothing can be counted; empty if it can."""
+        with self._lock:
+            self._counted_signals()
+            return self._uncounted
+
+    def counter_buffer(self) -> DrmBuffer | None:
+        """A buffer for ``submit``; None if nothing can be counted."""
+        if not self._counted_signals():
+            return None
+        return self.alloc(monitor.BUFFER_BYTES)
+
+    def read_counters(self, buffer: DeviceBuffer) -> Counters | None:
+        """What the last submit with this buffer counted, once its fence has passed; None if it did
+        not count."""
+        own = self.demand_own(buffer)
+        signals = self._counted_signals()
+        if not signals or not own.last_submit:
+            return None
+        for _ in range(monitor.ARRIVAL_TRIES):
+            found = monitor.counted(signals, own.last_submit % monitor.WRAP, own.data)
+            if found is not None:
+                return found
+            time.sleep(monitor.ARRIVAL_SECONDS)
+        self._uncounted = "the kernel counted nothing"  # nobody waits for it again
+        return None
+
+    def _all_signals(self) -> tuple[Signal, ...]:
+        """Asked for once."""
+        with self._lock:
+            if self._signals is None:
+                try:
+                    self._signals = monitor.list_signals(self.node, self.identity.core.pipe)
+                except Refused as error:
+                    self._signals = ()
+                    self._uncounted = f"the kernel lists none: {error}"
+            return self._signals
+
+    def _counted_signals(self) -> tuple[Signal, ...]:
+        """Those that make up ``Counters``; none if the kernel does not count."""
+        with self._lock:
+            found = monitor.wanted(self._all_signals())
+            if not found and not self._uncounted:
+                self._uncounted = "the kernel lists none of cycles or memory"
+            return () if self._uncounted else found
 
     # --------------------------------------------------------------------------------------- close
 

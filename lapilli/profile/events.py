@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from lapilli.device.counters import Counters
 from lapilli.emulator.timing import Bound, Cycles, Traffic
 
 NO_CYCLES = Cycles(0, 0, 0, 0)
@@ -104,13 +105,15 @@ class JobRecord:
 @dataclass(frozen=True)
 class PartRecord:
     """One submit. ``executing``: measured seconds from submit to fence, on a board only;
-    ``copying``: measured seconds of copying in and out, None if it was not run."""
+    ``copying``: measured seconds of copying in and out, None if it was not run.
+    ``counters``: what the kernel counted meanwhile, on a board that can."""
 
     number: int
     jobs: range
     cycles: int
     executing: float | None = None
     copying: float | None = None
+    counters: Counters | None = None
 
 
 @dataclass(frozen=True)

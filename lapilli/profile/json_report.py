@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from lapilli.profile.events import Profile
+from lapilli.profile.events import PartRecord, Profile
 from lapilli.profile.rows import Row, job_rows, operator_rows, totals
 
 SCHEMA = "lapilli-profile"
@@ -42,6 +42,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
                 "seconds": profile.seconds(part.cycles),
                 "seconds_measured": part.executing,
                 "copying_seconds_measured": part.copying,
+                **_counted(part),
             }
             for part in profile.parts
         ],
@@ -56,6 +57,17 @@ def to_json(profile: Profile) -> dict[str, Any]:
         ],
         "edges": [list(edge) for edge in profile.edges],
         "notes": list(profile.notes),
+    }
+
+
+def _counted(part: PartRecord) -> Row:
+    """None for what the kernel's counters don't tell."""
+    found = part.counters
+    return {
+        "cycles_measured": found.cycles if found else None,
+        "idle_cycles_measured": found.idle if found else None,
+        "bytes_read_measured": found.read if found else None,
+        "bytes_written_measured": found.written if found else None,
     }
 
 

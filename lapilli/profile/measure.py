@@ -37,6 +37,8 @@ BOARD_NOTE = (
     "NPU time from submit to fence was measured for each part; within a part the operators' times "
     "are modelled."
 )
+COUNTED_NOTE = "Cycles and bytes of each part were also measured, by the kernel's counters."
+UNCOUNTED_NOTE = "The kernel's counters of cycles and bytes are not available: {reason}."
 CPU_NOTE = (
     "CPU times were measured on this machine between the NPU's nodes; they are no part of the "
     "NPU's time."
@@ -108,6 +110,7 @@ def profile_graph(
         notes.append(UNMEASURED_NOTE if measured is None else CPU_NOTE)
     if measured is not None and measured.on_board:
         notes[0] = BOARD_NOTE
+        notes.insert(1, _counting_note(measured))
     return _assemble(subject, chip, jobs, operators, measured, graph, tuple(notes))
 
 
@@ -146,6 +149,13 @@ def by_operation(profile: Profile) -> tuple[OperatorRecord, ...]:
 
 def _modelled_note(chip: Chip) -> str:
     return MODELLED_NOTE.format(chip=chip.name, clock=limits_of(chip).clock_hz / 1e6)
+
+
+def _counting_note(measured: Measured) -> str:
+    if measured.nodes and all(node.counters is not None for node in measured.nodes):
+        return COUNTED_NOTE
+    reasons = [node.uncounted for node in measured.nodes if node.uncounted]
+    return UNCOUNTED_NOTE.format(reason=reasons[0] if reasons else "nothing was counted")
 
 
 # -------------------------------------------------------------------------------------------- jobs
@@ -375,6 +385,7 @@ def _parts(
                 sum(job.cycles.total for job in own),
                 node.executing if node and measured and measured.on_board else None,
                 node.copying if node else None,
+                node.counters if node and measured and measured.on_board else None,
             )
         )
     return tuple(found)

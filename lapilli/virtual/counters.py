@@ -6,7 +6,10 @@ names of the graphics units' signals are from general knowledge of the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from lapilli.emulator.counters import InstructionCounters
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,25 @@ DOMAINS = (
         ),
     ),
 )
+
+
+class Counts:
+    """The counters' values, which begin at ``start`` and wrap. Only the memory's ever move, as the
+    emulator has no clock; its bytes count each byte of an image once, so they are less than an
+    NPU's."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._bytes = {"TOTAL_READ_REQ_8B_FROM_PIPELINE": 0, "TOTAL_WRITE_REQ_8B_FROM_PIPELINE": 0}
+
+    def add(self, instructions: Iterable[InstructionCounters]) -> None:
+        """What a job did."""
+        for each in instructions:
+            read = each.instruction_bytes + each.coefficient_bytes + each.input_bytes
+            self._bytes["TOTAL_READ_REQ_8B_FROM_PIPELINE"] += -(-read // 8) * 8
+            self._bytes["TOTAL_WRITE_REQ_8B_FROM_PIPELINE"] += -(-each.output_bytes // 8) * 8
+
+    def value(self, domain: int, signal: int) -> int:
+        """A register as it is now."""
+        name = DOMAINS[domain].signals[signal]
+        return (self._start + self._bytes.get(name, 0) // 8) & 0xFFFFFFFF

@@ -18,7 +18,7 @@ from lapilli.errors import DeviceError, Fault
 from lapilli.hw import drm
 from lapilli.hw.chips import Chip
 from lapilli.recording import Recording
-from lapilli.virtual.counters import DOMAINS
+from lapilli.virtual.counters import DOMAINS, Counts
 from lapilli.virtual.errors import KernelError, demand, demand_known
 from lapilli.virtual.fences import Clock, Fences, SystemClock
 from lapilli.virtual.memory import DEFAULT_LIMIT, Memory
@@ -37,6 +37,7 @@ class Settings:
 
     ``pipe`` is the NPU's core number. ``execute``: False completes every job at once, untouched.
     ``job_timeout`` in seconds; ``memory`` bounds the bytes of all buffers.
+    ``counters``: there are performance counters, which begin at ``counter_start``.
     """
 
     driver: str = drm.DRIVER_NAME
@@ -48,6 +49,8 @@ class Settings:
     execute: bool = True
     job_timeout: float = drm.JOB_TIMEOUT_SECONDS
     memory: int = DEFAULT_LIMIT
+    counters: bool = True
+    counter_start: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class VirtualKernel:
         self._memory = Memory(self.settings.memory)
         self._fences = Fences(SystemClock() if clock is None else clock, self.settings.job_timeout)
         self._parameters = parameters_of(chip, self.settings.version, self.settings.softpin)
+        self._counts = Counts(self.settings.counter_start)
+        self._domains = DOMAINS if self.settings.counters else ()
         self._opened = 0
         self._lock = threading.RLock()
         self._core = threading.Lock()
@@ -233,17 +238,17 @@ class VirtualKernel:
     def _pm_query_dom(self, call: _Call, argument: drm.CounterDomain) -> None:
         self._demand_pipe(argument.pipe)
         index = argument.iteration
-        demand(index < len(DOMAINS), f"domain {index}")
+        demand(index < len(self._domains), f"domain {index}")
         argument.id = index
-        argument.signal_count = len(DOMAINS[index].signals)
-        argument.name = DOMAINS[index].name.encode()
-        last = index + 1 == len(DOMAINS)
+        argument.signal_count = len(self._domains[index].signals)
+        argument.name = self._domains[index].name.encode()
+        last = index + 1 == len(self._domains)
         argument.iteration = drm.LAST_DOMAIN if last else index + 1
 
     def _pm_query_sig(self, call: _Call, argument: drm.CounterSignal) -> None:
         self._demand_pipe(argument.pipe)
-        demand(argument.domain < len(DOMAINS), f"domain {argument.domain}")
-        signals = DOMAINS[argument.domain].signals
+        demand(argument.domain < len(self._domains), f"domain {argument.domain}")
+        signals = self._domains[argument.domain].signals
         index = argument.iteration
         demand(index < len(signals), f"signal {index}")
         argument.id = index
@@ -258,12 +263,13 @@ class VirtualKernel:
         request = copy_request(argument, self.settings.softpin, call.read_user)
         with self._core:
             with self._lock:
-                job = make_job(request, call.client, self._busy)
+                job = make_job(request, call.client, self._busy, self._domains)
             if self._record is not None:
                 self._record(call.client, recording_of(job, self.chip))
+            self._write_counters(job, drm.CounterFlags.BEFORE)
             fault = self._run(job)
             if fault is None:
-                _write_counters(job)
+                self._write_counters(job, drm.CounterFlags.AFTER)
             with self._lock:
                 # Plain integers: an IntFlag takes a microsecond to be asked.
                 reads, writes = int(drm.SubmitBufferFlags.READ), int(drm.SubmitBufferFlags.WRITE)
@@ -290,15 +296,17 @@ class VirtualKernel:
             return fault
         except DeviceError as error:
             raise AssertionError(f"the emulator refused what the kernel took: {error}") from error
+        self._counts.add(npu.last_counters)
         return None
 
-
-def _write_counters(job: Job) -> None:
-    """Every counter reads 0: the emulator has no clock. Word 0 gets the sequence number."""
-    for counter in job.counters:
-        words = job.objects[counter.read_index].storage.data.view("<u4")
-        words[counter.read_offset] = 0
-        words[0] = counter.sequence
+    def _write_counters(self, job: Job, moment: drm.CounterFlags) -> None:
+        """Those to be read at this moment; after the job, word 0 gets the sequence number."""
+        for counter in job.counters:
+            words = job.objects[counter.read_index].storage.data.view("<u4")
+            if counter.flags & moment:
+                words[counter.read_offset] = self._counts.value(counter.domain, counter.signal)
+            if moment is drm.CounterFlags.AFTER:
+                words[0] = counter.sequence
 
 
 _Handler = Callable[[VirtualKernel, _Call, Structure], None]

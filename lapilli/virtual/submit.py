@@ -20,7 +20,7 @@ from lapilli.errors import DeviceError
 from lapilli.hw import drm
 from lapilli.hw.drm import GemSubmit, SubmitBufferFlags, SubmitCounter, SubmitFlags
 from lapilli.program import Words
-from lapilli.virtual.counters import DOMAINS
+from lapilli.virtual.counters import DOMAINS, Domain
 from lapilli.virtual.errors import KernelError, demand, demand_known
 from lapilli.virtual.objects import BufferObject, Client
 
@@ -94,8 +94,13 @@ def copy_request(arguments: GemSubmit, softpin_allowed: bool, read_user: ReadUse
     )
 
 
-def make_job(request: Request, client: Client, busy: Callable[[BufferObject], bool]) -> Job:
-    """Look up, map and relocate; raises KernelError."""
+def make_job(
+    request: Request,
+    client: Client,
+    busy: Callable[[BufferObject], bool],
+    domains: Sequence[Domain] = DOMAINS,
+) -> Job:
+    """Look up, map and relocate; raises KernelError. ``domains`` can be counted."""
     key = request.listing + bytes([request.softpin])
     objects = client.checked.get(key)
     rows = np.frombuffer(request.listing, LISTING)
@@ -110,7 +115,7 @@ def make_job(request: Request, client: Client, busy: Callable[[BufferObject], bo
         client.checked[key] = objects
     commands = _relocate(request, objects)
     for counter in request.counters:
-        _check_counter(counter, objects)
+        _check_counter(counter, objects, domains)
     return Job(client, commands, objects, tuple(rows["flags"].tolist()), request.counters)
 
 
@@ -196,12 +201,14 @@ def _relocate(request: Request, objects: Sequence[BufferObject]) -> Words:
     return commands
 
 
-def _check_counter(counter: SubmitCounter, objects: Sequence[BufferObject]) -> None:
+def _check_counter(
+    counter: SubmitCounter, objects: Sequence[BufferObject], domains: Sequence[Domain]
+) -> None:
     demand_known("counter flags", counter.flags, *drm.CounterFlags)
     demand(counter.read_index < len(objects), f"counter into buffer {counter.read_index}")
     demand(counter.read_offset != 0, "a counter at word 0, which takes the sequence number")
     size = objects[counter.read_index].size
     demand(4 * counter.read_offset + 4 <= size, f"counter at word {counter.read_offset}")
-    demand(counter.domain < len(DOMAINS), f"counter domain {counter.domain}")
-    signals = DOMAINS[counter.domain].signals
+    demand(counter.domain < len(domains), f"counter domain {counter.domain}")
+    signals = domains[counter.domain].signals
     demand(counter.signal < len(signals), f"counter signal {counter.signal}")
