@@ -278,7 +278,7 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
         ("/dev/zero", "found no regular file"),
         (picture, "picture.tflite: found b'"),
         (large, "found 2147483648 bytes; allowed: up to 2147483647"),
-        ("zero\0character", "can't be read: embedded null byte"),
+        ("zero\0character", "can't be read: "),
     ]
     for path, text in cases:
         with pytest.raises(ModelError, match=re.escape(text)):

@@ -11,7 +11,7 @@ import click
 
 from lapilli import litert
 from lapilli.benchmark import SPENT, Benchmark, Limits, Report, to_json
-from lapilli.cli import text
+from lapilli.cli import options, text
 from lapilli.diff import random_inputs
 from lapilli.errors import UsageError
 from lapilli.inference import load_input
@@ -39,26 +39,9 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="emulator:a311d, a render node, or auto (a board only).",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["reference", "best"]),
-    default="best",
-    show_default=True,
-    help="How jobs are laid out on the NPU.",
-)
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="IMAGE|X.npy",
-    help="A picture or an .npy file; once for each input of the model.  [default: random values]",
-)
+@options.device("auto")
+@options.schedule()
+@options.inputs(options.RANDOM_INPUTS)
 @_option("num_threads", -1, "Threads of LiteRT's CPU operators; -1: its own choice.")
 @_option("warmup_runs", DEFAULTS.warmup_runs, "Inferences to warm up, at least.")
 @_option("warmup_min_secs", DEFAULTS.warmup_min_secs, "Seconds to warm up, at least.")

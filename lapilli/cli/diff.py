@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from lapilli import litert, tflite
-from lapilli.cli import text
+from lapilli.cli import options, text
 from lapilli.diff import (
     ACCUMULATED,
     ALONE,
@@ -40,27 +40,10 @@ SHAPE_WIDTH = 14
 
 @click.command("diff")
 @click.argument("model", metavar="MODEL.tflite")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="IMAGE|X.npy",
-    help="A picture or an .npy file; once for each input of the model.  [default: random values]",
-)
+@options.inputs(options.RANDOM_INPUTS)
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
-@click.option(
-    "--device",
-    default="emulator:a311d",
-    show_default=True,
-    help="The NPU: emulator:CHIP, a render node, or auto (a board only).",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["reference", "best"]),
-    default="best",
-    show_default=True,
-    help="How jobs are laid out on the NPU.",
-)
+@options.device("emulator:a311d")
+@options.schedule()
 @click.option(
     "--reference",
     type=click.Choice(list(REFERENCES)),

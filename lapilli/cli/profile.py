@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lapilli.cli import text
+from lapilli.cli import options, text
 from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
@@ -21,26 +21,12 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 
 @click.command()
 @click.argument("path", metavar="MODEL.tflite|PROGRAM.lapilli|RECORDING.npz")
-@click.option(
-    "--device",
-    default=DEFAULT_DEVICE,
-    show_default=True,
-    help="An emulator, whose chip is modelled, or a board's render node, which is measured.",
+@options.device(
+    DEFAULT_DEVICE,
+    "An emulator, whose chip is modelled, or a board's render node, which is measured.",
 )
-@click.option(
-    "--schedule",
-    type=click.Choice(["reference", "best"]),
-    default="best",
-    show_default=True,
-    help="How a model's jobs are laid out.",
-)
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="IMAGE|X.npy",
-    help="What to run a model with, once for each input.  [default: zeros]",
-)
+@options.schedule()
+@options.inputs("zeros")
 @click.option("--no-run", is_flag=True, help="Do not run the model to measure the CPU's part.")
 @click.option(
     "--runs", default=3, show_default=True, type=click.IntRange(1), help="The median one counts."

@@ -15,7 +15,7 @@ import numpy as np
 
 from lapilli import detection, draw, images, litert, results
 from lapilli import labels as label_files
-from lapilli.cli import answer, hang
+from lapilli.cli import answer, hang, options
 from lapilli.cli.text import clean, count
 from lapilli.detection import Detection
 from lapilli.errors import ModelError, Unsupported, UsageError
@@ -60,26 +60,9 @@ class Reading:
 
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="IMAGE|X.npy",
-    help="A picture or an .npy file; once for each input of the model.",
-)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="emulator:a311d, a render node, or auto (a board only).",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["reference", "best"]),
-    default="best",
-    show_default=True,
-    help="How jobs are laid out on the NPU.",
-)
+@options.inputs()
+@options.device("auto")
+@options.schedule()
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
