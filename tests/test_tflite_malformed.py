@@ -278,11 +278,13 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
         ("/dev/zero", "found no regular file"),
         (picture, "picture.tflite: found b'"),
         (large, "found 2147483648 bytes; allowed: up to 2147483647"),
-        ("zero\0character", "can't be read: "),
     ]
     for path, text in cases:
         with pytest.raises(ModelError, match=re.escape(text)):
             tflite.load(path)
+    # Python 3.13 words it "embedded null character in path".
+    with pytest.raises(ModelError, match="can't be read: .*embedded null (byte|character)"):
+        tflite.load("zero\0character")
 
 
 def test_every_prefix_ends_in_an_error() -> None:
