@@ -283,7 +283,7 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=re.escape(text)):
             tflite.load(path)
     # Python 3.13 words it "embedded null character in path".
-    with pytest.raises(ModelError, match="can't be read: .*embedded null (byte|character)"):
+    with pytest.raises(ModelError, match=r"can't be read: .*embedded null (byte|character)"):
         tflite.load("zero\0character")
 
 
