@@ -3,8 +3,8 @@
     python benchmarks/accuracy.py [--chip a311d|imx8mp]
 
 Needs the installed package, the shared test data (LAPILLI_TEST_DATA) and ai-edge-litert.
-Recordings whose driver is wrong are left out; tests/test_emulator_recordings.py and
-tests/test_emulator_v8_recordings.py name them.
+Recordings whose driver is wrong are left out; tests/emulator/test_emulator_recordings.py and
+tests/emulator/test_emulator_v8_recordings.py name them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "emulator"))
 
 from oracle import (
     input_contents,
@@ -30,9 +31,9 @@ from test_emulator_recordings import WRONG as WRONG_ON_V7
 from test_emulator_recordings import operator_output
 from test_emulator_v8_recordings import WRONG as WRONG_ON_V8
 
+from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
 from lapilli.hw.chips import find_by_name
-from lapilli.replay import replay
 
 WRONG = {"a311d": WRONG_ON_V7, "imx8mp": WRONG_ON_V8}
 

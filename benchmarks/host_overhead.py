@@ -18,11 +18,11 @@ from collections.abc import Callable
 from ctypes import Structure
 from pathlib import Path
 
-from lapilli import compiler
+from lapilli.compiler import stages as compiler
 from lapilli.device.drm import DrmDevice
+from lapilli.device.runner import LoadedPart
 from lapilli.hw import drm
 from lapilli.hw.chips import find_by_name
-from lapilli.runner import LoadedPart
 from lapilli.virtual.kernel import Settings, VirtualKernel
 from lapilli.virtual.system import VirtualSystem
 

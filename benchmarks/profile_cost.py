@@ -26,7 +26,7 @@ LIMIT = 1.2
 RUN = """
 import sys, time
 import numpy
-from lapilli.inference import Inference
+from lapilli.litert.inference import Inference
 model, runs, profiled = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "yes"
 inference = Inference(model, device="emulator:a311d", profile=profiled)
 random = numpy.random.default_rng(0)

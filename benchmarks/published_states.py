@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lapilli import compiler, support, tflite
-from lapilli.compiler import CompileOptions
+from lapilli.compiler import stages as compiler
+from lapilli.compiler import support
+from lapilli.compiler.stages import CompileOptions
 from lapilli.emulator.timing import HostWork, Work, WorkReader, memory_of
-from lapilli.graph import Graph
 from lapilli.hw.chips import Chip
+from lapilli.model import tflite
+from lapilli.model.graph import Graph
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LAPILLI_TEST_DATA", HERE.parents[1] / "shared"))

@@ -26,7 +26,8 @@ CHIPS = ("a311d", "imx8mp")
 V8_RATIO = 1.3
 COMPILE = """
 import sys, time, resource
-from lapilli import compiler, tflite
+from lapilli.compiler import stages as compiler
+from lapilli.model import tflite
 import numpy
 start = time.perf_counter()
 compiler.compile_model(sys.argv[1], sys.argv[2], sys.argv[3])
@@ -36,9 +37,9 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 EMULATE = """
 import sys, time, statistics
 import numpy
-from lapilli import compiler
+from lapilli.compiler import stages as compiler
 from lapilli.device.open import open_device
-from lapilli.runner import LoadedPart
+from lapilli.device.runner import LoadedPart
 program = compiler.compile_model(sys.argv[1], sys.argv[2])
 device = open_device("emulator:" + sys.argv[2])
 loaded = [LoadedPart(device, part) for part in program.parts]
@@ -60,7 +61,8 @@ import sys, time
 if "plain" in sys.argv:
     sys.modules["numba"] = None
 from dataclasses import replace
-from lapilli import compiler, v8
+from lapilli.compiler import stages as compiler
+from lapilli.compiler import v8
 from lapilli.emulator import coefficients_v8
 from lapilli.emulator.kernels import KernelShape
 from lapilli.emulator.memory import AddressSpace, ListedMemory

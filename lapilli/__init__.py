@@ -12,21 +12,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lapilli.compiler import compile_model as compile
-    from lapilli.delegate import Delegate
+    from lapilli.compiler.stages import compile_model as compile
     from lapilli.device.open import open_device
-    from lapilli.pipeline import Pipeline
-    from lapilli.program import Program
+    from lapilli.device.pipeline import Pipeline
+    from lapilli.litert.delegate import Delegate
+    from lapilli.program.program import Program
 
 __version__ = "0.1.0"
 __all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "open_device"]
 
 _HOMES = {
-    "compile": ("lapilli.compiler", "compile_model"),
+    "compile": ("lapilli.compiler.stages", "compile_model"),
     "open_device": ("lapilli.device.open", "open_device"),
-    "Delegate": ("lapilli.delegate", "Delegate"),
-    "Pipeline": ("lapilli.pipeline", "Pipeline"),
-    "Program": ("lapilli.program", "Program"),
+    "Delegate": ("lapilli.litert.delegate", "Delegate"),
+    "Pipeline": ("lapilli.device.pipeline", "Pipeline"),
+    "Program": ("lapilli.program.program", "Program"),
 }
 
 

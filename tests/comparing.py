@@ -12,13 +12,15 @@ from cases import Case
 from numpy.typing import NDArray
 from random_graphs import RandomGraph
 
-from lapilli import litert, support, tflite
-from lapilli import partition as partitioning
-from lapilli.compiler import chip_named, compile_part
-from lapilli.delegate import Delegate
+from lapilli.compiler import partition as partitioning
+from lapilli.compiler import support
+from lapilli.compiler.stages import chip_named, compile_part
+from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
-from lapilli.program import Part
-from lapilli.runner import LoadedPart
+from lapilli.litert import runtime as litert
+from lapilli.litert.delegate import Delegate
+from lapilli.model import tflite
+from lapilli.program.program import Part
 
 Array: TypeAlias = NDArray[Any]
 

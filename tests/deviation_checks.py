@@ -23,8 +23,8 @@ from recorded_jobs import (
     model_of,
 )
 
-from lapilli import tflite
-from lapilli.graph import Convolution, Graph, Operator, Padding
+from lapilli.model import tflite
+from lapilli.model.graph import Convolution, Graph, Operator, Padding
 
 V7_CORES = chip_of("a311d").nn_cores
 

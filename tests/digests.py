@@ -17,7 +17,7 @@ FILE = Path(__file__).with_name("digests.json")
 def digest(model: Path, chip: str) -> str:
     """The program's digest, over commands, instructions, coefficients and buffer sizes; ``none`` if
     the NPU takes nothing."""
-    from lapilli.compiler import compile_model
+    from lapilli.compiler.stages import compile_model
     from lapilli.errors import ModelError
 
     try:

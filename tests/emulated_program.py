@@ -18,7 +18,7 @@ import numpy as np
 from virtual_npu import NODE, small_input, small_part
 
 from lapilli.device.open import open_device
-from lapilli.runner import LoadedPart
+from lapilli.device.runner import LoadedPart
 
 ADDRESS = 0x500000
 SIZE = 8192

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lapilli.graph import (
+from lapilli.model.graph import (
     Addition,
     Convolution,
     Graph,

@@ -20,12 +20,13 @@ import numpy as np
 from models import ModelBuilder
 from random_graphs import RandomGraph
 
-from lapilli import support, tflite
-from lapilli.compiler import SCHEDULES, chip_named, compile_graph
+from lapilli.compiler import support
+from lapilli.compiler.stages import SCHEDULES, chip_named, compile_graph
+from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
 from lapilli.errors import Fault, LapilliError
-from lapilli.program import Program
-from lapilli.runner import LoadedPart
+from lapilli.model import tflite
+from lapilli.program.program import Program
 
 CHIPS = ("a311d", "imx8mp")
 GRAPHS = (2, 8, 13, 14, 18, 24)

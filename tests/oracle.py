@@ -15,7 +15,7 @@ from lapilli.hw.bits import Layout
 from lapilli.hw.commands import INSTRUCTION_ADDRESS, LOAD_STATE, Opcode, Register
 from lapilli.hw.nn import NN_V7
 from lapilli.hw.tp import TP
-from lapilli.recording import Recording, load
+from lapilli.program.recording import Recording, load
 
 NO_DATA = "no-test-data"
 """Stands for the recordings where there are none; ``shared_data`` then skips or fails the test."""

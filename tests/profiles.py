@@ -9,9 +9,10 @@ import numpy as np
 from models import ModelBuilder
 
 import lapilli
-from lapilli import compiler, tflite
+from lapilli.compiler import stages as compiler
 from lapilli.emulator.timing import Cycles, Traffic
 from lapilli.hw.chips import find_by_name
+from lapilli.model import tflite
 from lapilli.profile.events import (
     NO_COEFFICIENTS,
     JobRecord,

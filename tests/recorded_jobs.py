@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from shared_data import shared_data
 
-from lapilli import recording
-from lapilli.compiler import compile_model
+from lapilli.compiler.stages import compile_model
 from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.hw.commands import Register
-from lapilli.program import Part, Program
-from lapilli.recording import Recording
+from lapilli.program import recording
+from lapilli.program.program import Part, Program
+from lapilli.program.recording import Recording
 
 FOLDERS = ("ops", "random", "nonsquare", "models")
 CHIPS = ("a311d", "imx8mp")

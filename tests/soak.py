@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from models import ModelBuilder
 
-from lapilli import litert
-from lapilli.delegate import Delegate
+from lapilli.litert import runtime as litert
+from lapilli.litert.delegate import Delegate
 
 WARM_UP_INFERENCES, WARM_UP_CYCLES = 1500, 30
 STRETCHES = 20

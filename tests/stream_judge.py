@@ -25,13 +25,13 @@ from unittest.mock import patch
 import numpy as np
 from stream_mutants import GAP, NN_LAYOUTS, PAGE, Mutant, Source
 
-from lapilli.compiler import chip_named
+from lapilli.compiler.stages import chip_named
 from lapilli.emulator import EmulatedDevice, machine
 from lapilli.emulator.memory import EmulatedBuffer, ListedMemory
 from lapilli.errors import Fault
 from lapilli.hw.tp import TP
-from lapilli.program import Bytes
-from lapilli.recording import Recording
+from lapilli.program.program import Bytes
+from lapilli.program.recording import Recording
 
 SLOWEST_SECONDS = 2.0
 MOST_BYTES = 512 << 20

@@ -21,13 +21,13 @@ from models import ModelBuilder
 from oracle import Instruction, instructions, load_recording, locate
 from random_graphs import RandomGraph
 
-from lapilli.compiler import compile_model
+from lapilli.compiler.stages import compile_model
 from lapilli.hw.bits import Field, Layout
 from lapilli.hw.commands import INSTRUCTION_ADDRESS, LOAD_STATE, NN_CONFIG, Opcode, Register
 from lapilli.hw.nn import NN_V7, NN_V8
 from lapilli.hw.tp import TP
-from lapilli.program import Part
-from lapilli.recording import RecordedBuffer, Recording
+from lapilli.program.program import Part
+from lapilli.program.recording import RecordedBuffer, Recording
 
 CHIPS = ("a311d", "imx8mp")
 NN_LAYOUTS = {"a311d": NN_V7, "imx8mp": NN_V8}

@@ -19,8 +19,8 @@ import pytest
 import virtual_npu
 
 from lapilli.device.system import KernelSystem
-from lapilli.program import Bytes
-from lapilli.recording import Recording
+from lapilli.program.program import Bytes
+from lapilli.program.recording import Recording
 from lapilli.virtual.kernel import Settings, VirtualKernel
 from lapilli.virtual.objects import Client
 from lapilli.virtual.server import Server

@@ -10,12 +10,12 @@ from typing import Any
 import hand_graphs
 import numpy as np
 
-from lapilli.compiler import compile_graph
+from lapilli.compiler.stages import compile_graph
 from lapilli.device.drm import DrmDevice
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.hw.drm import Ioctl
-from lapilli.program import Part
-from lapilli.recording import Recording
+from lapilli.program.program import Part
+from lapilli.program.recording import Recording
 from lapilli.virtual.kernel import Settings, VirtualKernel
 from lapilli.virtual.objects import Client
 from lapilli.virtual.system import VirtualSystem

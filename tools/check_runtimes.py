@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = "tests/test_delegate.py"
+TESTS = "tests/litert/test_delegate.py"
 # What these tests import besides the runtime; older runtimes were built against NumPy 1.
 COMMON = ("pytest>=7.4", "tflite>=2.10", "flatbuffers>=23.5")
 OLD_NUMPY = "numpy<2"

@@ -64,10 +64,10 @@ Where a command takes `--device`, it is one of
 """
 
 JSON_OF = {
-    "explain": "lapilli.explanation",
-    "dump": "lapilli.disassemble",
-    "diff": "lapilli.diff_report",
-    "benchmark": "lapilli.benchmark",
+    "explain": "lapilli.compiler.explanation",
+    "dump": "lapilli.program.disassemble",
+    "diff": "lapilli.diff.report",
+    "benchmark": "lapilli.profile.benchmark",
     "compare": "lapilli.profile.comparison",
     "profile": "lapilli.profile.json_report",
     "selftest": "lapilli.selftest.report",

@@ -25,14 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lapilli import detection, images, labels, recording
+from lapilli.answers import detection, images, labels
+from lapilli.answers.results import DetectionOutputs
 from lapilli.emulator.front_end import Start, walk
 from lapilli.errors import ExitCode, Fault
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.hw.nn import NN_V7, NN_V8
 from lapilli.hw.tp import TP
-from lapilli.recording import Recording
-from lapilli.results import DetectionOutputs
+from lapilli.program import recording
+from lapilli.program.recording import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {

@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
-from lapilli import compiler, program_file, support, tflite
 from lapilli.cli import text
+from lapilli.compiler import stages as compiler
+from lapilli.compiler import support
+from lapilli.compiler.support import Verdict
 from lapilli.errors import Unsupported
-from lapilli.graph import Graph
-from lapilli.program import Program
-from lapilli.support import Verdict
+from lapilli.model import tflite
+from lapilli.model.graph import Graph
+from lapilli.program import program_file
+from lapilli.program.program import Program
 
 SUFFIX = ".lapilli"
 

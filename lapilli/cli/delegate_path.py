@@ -19,7 +19,7 @@ def delegate_path(as_json: bool) -> None:
           --external_delegate_options='device:emulator:a311d'
       load_delegate(path, {"device": "emulator:a311d"})
     """
-    from lapilli.plugin_build import needs_python_process, plugin_path
+    from lapilli.litert.plugin_build import needs_python_process, plugin_path
 
     path = plugin_path()
     if needs_python_process():

@@ -11,10 +11,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli import litert, recording
 from lapilli.cli.jobs import job_rows
 from lapilli.errors import ModelError
-from lapilli.inference import Inference, Values
+from lapilli.litert import runtime as litert
+from lapilli.litert.inference import Inference, Values
+from lapilli.program import recording
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import click
 
-from lapilli import litert, tflite
 from lapilli.cli import options, text
-from lapilli.diff import (
+from lapilli.diff.layers import (
     ACCUMULATED,
     ALONE,
     REFERENCES,
@@ -25,12 +24,14 @@ from lapilli.diff import (
     diff,
     random_inputs,
 )
-from lapilli.diff_report import CSV_COLUMNS, to_csv, to_json
-from lapilli.diff_statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference, Values
+from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
+from lapilli.diff.statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference, Values
 from lapilli.errors import ResultsDiffer, UsageError
 from lapilli.files import replacing
-from lapilli.graph import Graph
-from lapilli.inference import load_input
+from lapilli.litert import runtime as litert
+from lapilli.litert.inference import load_input
+from lapilli.model import tflite
+from lapilli.model.graph import Graph
 
 WIDE = 100
 """From this width on, output shapes are shown."""
@@ -104,7 +105,7 @@ def diff_command(
     if csv_file is not None:
         _write_csv(csv_file, found)
     if plot is not None:
-        from lapilli.diff_plot import draw
+        from lapilli.diff.plot import draw
 
         picture = draw(found)
         with replacing(plot) as file:

@@ -6,11 +6,11 @@ import json
 
 import click
 
-from lapilli import environment
 from lapilli.cli.text import clean
 from lapilli.device import open as opening
-from lapilli.doctor import Machine, State, examine
 from lapilli.errors import ExitCode
+from lapilli.selftest import environment
+from lapilli.selftest.doctor import Machine, State, examine
 
 
 @click.command()

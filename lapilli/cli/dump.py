@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from lapilli import disassemble, program_file
 from lapilli.cli import text
-from lapilli.core_streams import CoreStreams
-from lapilli.disassemble import CoefficientSummary, FieldLine, JobListing, Packet, SramRange
 from lapilli.errors import UsageError
 from lapilli.hw.chips import Chip
-from lapilli.program import Binding, Part, Program
+from lapilli.program import disassemble, program_file
+from lapilli.program.core_streams import CoreStreams
+from lapilli.program.disassemble import CoefficientSummary, FieldLine, JobListing, Packet, SramRange
+from lapilli.program.program import Binding, Part, Program
 
 BAR_CELLS = 48
 WIDEST_KIND = 24

@@ -15,12 +15,12 @@ from types import FrameType
 
 import click
 
-from lapilli import recording
 from lapilli.cli import text
 from lapilli.emulator.timing_constants import constants_of
 from lapilli.errors import Fault, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
-from lapilli.recording import Recording
+from lapilli.program import recording
+from lapilli.program.recording import Recording
 from lapilli.virtual import preload, tree
 from lapilli.virtual.kernel import VirtualKernel
 from lapilli.virtual.objects import Client

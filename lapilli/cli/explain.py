@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
-from lapilli import compiler, explanation, tflite
 from lapilli.cli import text
+from lapilli.compiler import explanation
+from lapilli.compiler import stages as compiler
+from lapilli.compiler.explanation import Explanation, OperatorLine
 from lapilli.errors import Unsupported
-from lapilli.explanation import Explanation, OperatorLine
+from lapilli.model import tflite
 
 WIDEST_KIND = 18
 SHOWN_RUNS = 12

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 
-from lapilli import recording
 from lapilli.cli.text import clean
-from lapilli.hang import SubmitHung
+from lapilli.device.hang import SubmitHung
+from lapilli.program import recording
 
 OPTION_HELP = "If a job hangs, write what was submitted here, for lapilli replay."
 

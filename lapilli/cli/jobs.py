@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lapilli.cli.text import clean
-from lapilli.graph import Graph
-from lapilli.program import Part
+from lapilli.model.graph import Graph
+from lapilli.program.program import Part
 
 
 def job_rows(parts: Sequence[Part], graph: Graph) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lapilli.compiler import SCHEDULES
+from lapilli.compiler.stages import SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 RANDOM_INPUTS = "random values"

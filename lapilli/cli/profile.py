@@ -12,7 +12,7 @@ from lapilli.cli import options, text
 from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
-from lapilli.litert import native_messages
+from lapilli.litert.runtime import native_messages
 from lapilli.profile import json_report, node_data, page, rows, table, trace
 from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row

@@ -12,14 +12,14 @@ from typing import Any
 import click
 import numpy as np
 
-from lapilli import recording
 from lapilli.cli import hang, text
 from lapilli.device.open import EMULATOR_PREFIX, open_device
 from lapilli.errors import ModelError, UsageError
 from lapilli.files import check_regular, replacing
 from lapilli.hw.chips import CHIPS, find_by_name
-from lapilli.program import Bytes
-from lapilli.recording import Recording
+from lapilli.program import recording
+from lapilli.program.program import Bytes
+from lapilli.program.recording import Recording
 
 DEFAULT_CHIP = "a311d"
 TENSOR_ROLES = ("input", "tensor", "output")
@@ -44,7 +44,7 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run a recorded submit; write every tensor buffer's content afterwards to OUT.npz."""
-    from lapilli.replay import replay as run
+    from lapilli.device.replay import replay as run
 
     name = _device_name(chip, device)
     check_regular(path, "a recording (.npz)")

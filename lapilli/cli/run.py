@@ -13,15 +13,16 @@ from typing import Any
 import click
 import numpy as np
 
-from lapilli import detection, draw, images, litert, results
-from lapilli import labels as label_files
+from lapilli.answers import detection, draw, images, results
+from lapilli.answers import labels as label_files
+from lapilli.answers.detection import Detection
+from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options
 from lapilli.cli.text import clean, count
-from lapilli.detection import Detection
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.files import replacing
-from lapilli.inference import Inference, Input, Times, Values, read_input
-from lapilli.results import Score, Task
+from lapilli.litert import runtime as litert
+from lapilli.litert.inference import Inference, Input, Times, Values, read_input
 
 DEFAULT_TOP = 5
 DEFAULT_THRESHOLD = 0.5

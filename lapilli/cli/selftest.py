@@ -6,11 +6,11 @@ import json
 
 import click
 
-from lapilli import environment, recording
 from lapilli.cli.text import clean
 from lapilli.device.open import AUTO, open_device
 from lapilli.files import replacing
-from lapilli.selftest import ladder, models, report
+from lapilli.program import recording
+from lapilli.selftest import environment, ladder, models, report
 from lapilli.selftest.ladder import Result
 
 

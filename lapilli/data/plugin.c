@@ -1,6 +1,6 @@
 /* The delegate for programs that load delegates as shared libraries (benchmark_model, label_image,
  * load_delegate, cameras): starts the installed Python if the process has none, and hands on the
- * TfLiteDelegate that lapilli.plugin makes.
+ * TfLiteDelegate that lapilli.litert.plugin makes.
  *
  * Built at first use by lapilli/plugin_build.py, which defines PYTHON_PATHS (directories for
  * sys.path, separated by newlines) and LIBPYTHON (Python's own library, or ""). Python's functions are declared here
@@ -114,7 +114,7 @@ static void *create(char **keys, char **values, size_t count) {
   void *delegate = NULL;
   Object *address = NULL, *owner = NULL;
   Object *options = options_dict(keys, values, count);
-  Object *module = options ? PyImport_ImportModule("lapilli.plugin") : NULL;
+  Object *module = options ? PyImport_ImportModule("lapilli.litert.plugin") : NULL;
   struct Entry *entry = malloc(sizeof *entry);
   if (module && entry) {
     owner = PyObject_CallMethod(module, "create", "O", options);

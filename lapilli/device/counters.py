@@ -14,10 +14,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from lapilli.device import DeviceBuffer
 from lapilli.device.etnaviv import Node
 from lapilli.hw import drm
-from lapilli.program import Bytes, Words
+from lapilli.program.device import DeviceBuffer
+from lapilli.program.program import Bytes, Words
 
 CYCLES = "HI.TOTAL_CYCLES"
 IDLE = "HI.IDLE_CYCLES"

@@ -18,7 +18,6 @@ from types import TracebackType
 
 import numpy as np
 
-from lapilli.device import DeviceBuffer
 from lapilli.device import counters as monitor
 from lapilli.device.addresses import AddressRanges
 from lapilli.device.counters import Counters, Signal
@@ -28,7 +27,8 @@ from lapilli.device.system import KernelSystem, System
 from lapilli.errors import DeviceError, HangError
 from lapilli.hw import drm
 from lapilli.hw.chips import Chip
-from lapilli.program import Bytes, Words
+from lapilli.program.device import DeviceBuffer
+from lapilli.program.program import Bytes, Words
 
 log = logging.getLogger(__name__)
 TIMEOUT = 5.0

@@ -18,7 +18,7 @@ from lapilli.device.system import System
 from lapilli.errors import DeviceError
 from lapilli.hw import drm
 from lapilli.hw.drm import Ioctl, Param
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 AGAIN = (errno.EINTR, errno.EAGAIN)
 LONGEST_TIMEOUT = 1e6

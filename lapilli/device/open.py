@@ -6,10 +6,10 @@ refused and how to ask for the emulator.
 
 from __future__ import annotations
 
-from lapilli.device import Device
 from lapilli.device.system import NODE_PATTERN, NODES, KernelSystem, System
 from lapilli.errors import DeviceError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, find_by_name
+from lapilli.program.device import Device
 
 EMULATOR_PREFIX = "emulator:"
 AUTO = "auto"

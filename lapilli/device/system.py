@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 NODES = Path("/dev/dri")
 NODE_PATTERN = "renderD*"

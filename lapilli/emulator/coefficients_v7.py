@@ -36,7 +36,7 @@ from lapilli.hw.coefficients_v7 import (
     WEIGHT_BITS,
     ZERO_RUN_WIDTH_BITS,
 )
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 HEAD_BITS = ZERO_RUN_WIDTH_BITS + KERNEL_COUNT_BITS
 HEADER_ENTRY_BYTES = 4

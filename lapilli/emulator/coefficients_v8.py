@@ -40,7 +40,7 @@ from lapilli.hw.coefficients_v8 import (
     STREAM_ALIGNMENT,
     STREAMS,
 )
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 COUNT_BYTES = 2
 """The number of a core's kernels, in front of their weights."""

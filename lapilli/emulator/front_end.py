@@ -17,7 +17,7 @@ from lapilli.hw.commands import (
     Opcode,
     Register,
 )
-from lapilli.program import Words
+from lapilli.program.program import Words
 
 MAXIMUM_JOB_NUMBER = 0x1F
 ALLOWED_VALUES: dict[Register, tuple[int, ...]] = {

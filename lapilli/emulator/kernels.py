@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 SPARSE_SHARE = 8
 """A core's weights are kept as a list if at most one in this many differs from the zero point."""

@@ -9,7 +9,6 @@ from types import TracebackType
 
 import numpy as np
 
-from lapilli.device import DeviceBuffer
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.front_end import Start, walk
 from lapilli.emulator.generations import generation_of
@@ -19,7 +18,8 @@ from lapilli.emulator.nn import NNUnit
 from lapilli.emulator.tp import TPUnit
 from lapilli.errors import DeviceError, Fault
 from lapilli.hw.chips import Chip
-from lapilli.program import Words
+from lapilli.program.device import DeviceBuffer
+from lapilli.program.program import Words
 
 log = logging.getLogger(__name__)
 CACHE_BYTES = 512 << 20

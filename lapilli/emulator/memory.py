@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lapilli.errors import DeviceError, Fault
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 
 FIRST_ADDRESS = 0x400000
 """The kernel keeps what lies below for itself."""

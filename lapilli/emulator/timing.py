@@ -33,7 +33,7 @@ from lapilli.hw import nn, tp
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v7 import COLUMNS_PER_PATCH, ROWS_PER_PATCH
 from lapilli.hw.nn import Caching, Pooling
-from lapilli.program import Bytes, Words
+from lapilli.program.program import Bytes, Words
 
 LAYOUTS = {number: generation.nn for number, generation in GENERATIONS.items()}
 """The NN instruction by generation."""

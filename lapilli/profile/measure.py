@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from lapilli import explanation, partition
+from lapilli.compiler import explanation, partition
 from lapilli.device.open import EMULATOR_PREFIX
 from lapilli.emulator.timing import Decoded
 from lapilli.errors import Unsupported
-from lapilli.graph import Graph, Operator
 from lapilli.hw.chips import Chip, find_by_name
+from lapilli.model.graph import Graph, Operator
 from lapilli.profile.events import (
     JobRecord,
     OperatorRecord,
@@ -27,8 +27,8 @@ from lapilli.profile.events import (
 )
 from lapilli.profile.stamps import NodeTimes
 from lapilli.profile.stream import limits_of, read_jobs
-from lapilli.program import Part, Program
-from lapilli.recording import Recording
+from lapilli.program.program import Part, Program
+from lapilli.program.recording import Recording
 
 MODELLED_NOTE = (
     "NPU times are modelled from the command stream for {chip} at {clock:.0f} MHz, not measured."

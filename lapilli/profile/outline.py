@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lapilli.graph import Graph
+from lapilli.model.graph import Graph
 
 
 def outline(graph: Graph) -> Graph:

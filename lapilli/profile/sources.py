@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lapilli import compiler, litert, program_file, recording, tflite
+from lapilli.compiler import stages as compiler
 from lapilli.device.open import EMULATOR_PREFIX
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
+from lapilli.litert import runtime as litert
+from lapilli.model import tflite
 from lapilli.profile.events import Profile
 from lapilli.profile.measure import (
     Measured,
@@ -25,6 +27,7 @@ from lapilli.profile.measure import (
     profile_program,
     profile_recording,
 )
+from lapilli.program import program_file, recording
 
 DEFAULT_DEVICE = "emulator:a311d"
 SUFFIXES = {".tflite": "model", ".lapilli": "program", ".npz": "recording"}
@@ -107,7 +110,7 @@ def _litert_installed() -> bool:
 
 def _run(path: str, wishes: Wishes) -> Measured:
     """The inference whose time is the median of several."""
-    from lapilli.inference import Inference, load_input
+    from lapilli.litert.inference import Inference, load_input
 
     inference = Inference(path, device=wishes.device, schedule=wishes.schedule, profile=True)
     try:

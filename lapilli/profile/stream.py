@@ -21,7 +21,7 @@ from lapilli.hw import nn, tp
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v7 import COLUMNS_PER_PATCH, ROWS_PER_PATCH
 from lapilli.profile.events import Coefficients, JobRecord, Limits, SramUse
-from lapilli.program import Job, Words
+from lapilli.program.program import Job, Words
 
 UNNAMED = {"NN": "convolution", "TP": "move"}
 """What a job is called where only its words are known."""

@@ -10,12 +10,12 @@ from enum import Enum
 
 import numpy as np
 
-from lapilli.compiler import compile_graph
-from lapilli.device import Device
+from lapilli.compiler.stages import compile_graph
+from lapilli.device.hang import SubmitHung
+from lapilli.device.runner import LoadedPart
 from lapilli.errors import DeviceError, Fault, HangError, LapilliError, ModelError, Unsupported
-from lapilli.hang import SubmitHung
-from lapilli.recording import Recording
-from lapilli.runner import LoadedPart
+from lapilli.program.device import Device
+from lapilli.program.recording import Recording
 from lapilli.selftest.models import Case
 
 

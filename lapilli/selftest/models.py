@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.graph import (
+from lapilli.model.graph import (
     Activation,
     Addition,
     Convolution,

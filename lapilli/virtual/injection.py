@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lapilli.device.system import System
 from lapilli.hw import drm
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 from lapilli.virtual.fences import Clock
 from lapilli.virtual.system import os_error
 

@@ -17,7 +17,7 @@ from lapilli.emulator.machine import EmulatedDevice
 from lapilli.errors import DeviceError, Fault
 from lapilli.hw import drm
 from lapilli.hw.chips import Chip
-from lapilli.recording import Recording
+from lapilli.program.recording import Recording
 from lapilli.virtual.counters import DOMAINS, Counts
 from lapilli.virtual.errors import KernelError, demand, demand_known
 from lapilli.virtual.fences import Clock, Fences, SystemClock

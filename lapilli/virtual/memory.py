@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 
 from lapilli.device.system import map_shared
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 from lapilli.virtual.errors import KernelError, demand
 
 PUNCH_HOLE = 0x02 | 0x01

@@ -8,8 +8,8 @@ from lapilli.emulator.front_end import walk
 from lapilli.emulator.generations import generation_of
 from lapilli.errors import Fault
 from lapilli.hw.chips import Chip
-from lapilli.program import Words
-from lapilli.recording import RecordedBuffer, Recording
+from lapilli.program.program import Words
+from lapilli.program.recording import RecordedBuffer, Recording
 from lapilli.virtual.objects import BufferObject
 from lapilli.virtual.submit import Job
 

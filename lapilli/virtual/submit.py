@@ -19,7 +19,7 @@ from lapilli.device.drm import LISTING
 from lapilli.errors import DeviceError
 from lapilli.hw import drm
 from lapilli.hw.drm import GemSubmit, SubmitBufferFlags, SubmitCounter, SubmitFlags
-from lapilli.program import Words
+from lapilli.program.program import Words
 from lapilli.virtual.counters import DOMAINS, Domain
 from lapilli.virtual.errors import KernelError, demand, demand_known
 from lapilli.virtual.objects import BufferObject, Client

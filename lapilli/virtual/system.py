@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ctypes import Structure
 
 from lapilli.device.system import map_shared
-from lapilli.program import Bytes
+from lapilli.program.program import Bytes
 from lapilli.virtual.fences import Clock, SystemClock
 from lapilli.virtual.kernel import VirtualKernel
 from lapilli.virtual.objects import Client

@@ -1,0 +1,1 @@
+"""What the model said: pictures in, classes, boxes and drawings out."""

@@ -1,0 +1,1 @@
+"""How a graph becomes bytes; read ``stages`` first."""

@@ -1,0 +1,1 @@
+"""Which bits: coefficient streams, multipliers and shifts, TP moves."""

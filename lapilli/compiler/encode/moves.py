@@ -1,0 +1,256 @@
+"""TP jobs: layout changes, space to depth, padding and copies, as instruction fields.
+
+Sizes are in elements (bytes). Sources: TP rules of the hardware notes, checked against recorded
+instructions; where the recorded driver is wrong (images that are not square, uneven padding, more
+cores than pieces) the rule here is the corrected one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lapilli.compiler.jobs import ImageSize, TpInstruction
+
+FIELD_MAXIMUM = 0xFFFF
+"""Sizes and counts have 16 bits."""
+SINGLE_CORE_COLUMNS = (224, 320)
+"""RGB images of these widths are reshuffled on one core, as the recorded driver does."""
+
+
+def fits(value: int) -> bool:
+    """Whether a size or count fits its field."""
+    return value <= FIELD_MAXIMUM
+
+
+def _loops(*loops: tuple[int, int]) -> dict[str, int]:
+    """Fields of (increment, count) from loop 0 on."""
+    fields = {}
+    for i, (increment, count) in enumerate(loops):
+        fields[f"out_loop_{i}_inc"] = increment
+        fields[f"out_loop_{i}_count"] = count
+    return fields
+
+
+def _image(columns: int, rows: int, planes: int, stride: int, slice_: int) -> dict[str, int]:
+    return {
+        "in_image_x_size": columns,
+        "in_image_y_size": rows,
+        "in_image_z_size": planes,
+        "in_image_stride": stride,
+        "in_image_slice": slice_,
+    }
+
+
+def _window(left: int, top: int, right: int, bottom: int) -> dict[str, int]:
+    """Window from (left, top) to (right, bottom), both inclusive."""
+    return {
+        "in_window_x_start": left,
+        "in_window_y_start": top,
+        "in_window_x_end": right,
+        "in_window_y_end": bottom,
+    }
+
+
+def _tile(columns: int, rows: int) -> dict[str, int]:
+    return {
+        "in_tile_x_size": columns,
+        "in_tile_y_size": rows,
+        "in_tile_x_inc": columns,
+        "in_tile_y_inc": rows,
+    }
+
+
+def to_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
+    """NHWC to one plane after another."""
+    columns, rows, channels = size.columns, size.rows, size.channels
+    fields = {
+        **_image(channels, columns, rows, channels, columns * channels),
+        **_window(0, 0, channels - 1, columns - 1),
+        **_tile(1, columns),
+        **_loops((1, columns), (rows * columns, channels), (columns, rows)),
+        "in_tile_x_inc": 1,
+        "in_zp": zero_point,
+        "out_zp": zero_point,
+    }
+    return (TpInstruction(0, 0, fields),)
+
+
+def from_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
+    """One plane after another to NHWC."""
+    columns, rows, channels = size.columns, size.rows, size.channels
+    zero_points = {"in_zp": zero_point, "out_zp": zero_point}
+    if fits(columns * channels):
+        # The read is linear, so the image is described as rows of any length.
+        lines = columns * channels
+        fields = {
+            **_image(rows, lines, 1, rows, rows * lines),
+            **_window(0, 0, rows - 1, lines - 1),
+            **_tile(1, 1),
+            **_loops(
+                (channels, columns),
+                (0, 1),
+                (columns * channels, rows),
+                (1, channels),
+                (rows * lines, 1),
+            ),
+            **zero_points,
+        }
+    else:
+        fields = {
+            **_image(columns, rows, channels, columns, columns * rows),
+            **_window(0, 0, columns - 1, rows - 1),
+            **_tile(columns, rows),
+            **_loops((channels, columns), (0, 1), (columns * channels, rows), (1, channels)),
+            **zero_points,
+        }
+    return (TpInstruction(0, 0, fields),)
+
+
+def _largest_divisor(value: int) -> int:
+    """The largest divisor that fits a field."""
+    return next(d for d in range(min(value, FIELD_MAXIMUM), 0, -1) if value % d == 0)
+
+
+def copy(size: int) -> tuple[TpInstruction, ...]:
+    """``size`` bytes to another place."""
+    columns = _largest_divisor(size)
+    rows = _largest_divisor(size // columns)
+    planes = size // columns // rows
+    fields = {
+        **_image(columns, rows, planes, columns, columns * rows),
+        **_window(0, 0, columns - 1, rows - 1),
+        **_tile(columns, rows),
+        **_loops((1, columns), (0, 1), (columns, rows), (columns * rows, planes)),
+    }
+    return (TpInstruction(0, 0, fields),)
+
+
+@dataclass(frozen=True)
+class SpaceToDepth:
+    """Geometry of a reshuffle: plane 4z + 2a + b of the result holds rows 2y + a and columns 2x + b
+    of channel z, ``top`` and ``left`` zero points before the first."""
+
+    source: ImageSize
+    result: ImageSize
+    top: int
+    left: int
+
+
+def space_to_depth(
+    geometry: SpaceToDepth, tp_cores: int, zero_point: int
+) -> tuple[TpInstruction, ...]:
+    """The reshuffle before a convolution with stride 2, split over the TP cores."""
+    source, result = geometry.source, geometry.result
+    axis = _split_axis(result.columns, result.rows, source.channels)
+    pieces = _split(geometry, axis, _reshuffle_cores(source, tp_cores))
+    step_in = (1, source.columns, source.plane)[axis]
+    step_out = (1, result.columns, 4 * result.plane)[axis]
+    instructions = []
+    done_in = done_out = 0
+    for core, (taken, made) in enumerate(pieces):
+        left = geometry.left if axis != 0 or core == 0 else 0
+        top = geometry.top if axis != 1 or core == 0 else 0
+        extents = [result.columns, result.rows, source.channels]
+        read = [source.columns, source.rows, source.channels]
+        extents[axis], read[axis] = made, taken
+        fields = _reshuffle_fields(source, result, extents, read, left, top)
+        fields["in_zp"] = fields["out_zp"] = zero_point
+        fields["no_flush"] = int(core < len(pieces) - 1)
+        instructions.append(TpInstruction(done_in * step_in, done_out * step_out, fields))
+        done_in += taken
+        done_out += made
+    return tuple(instructions)
+
+
+def _split(geometry: SpaceToDepth, axis: int, cores: int) -> list[tuple[int, int]]:
+    """For each core: elements read and made along ``axis``; no core without any to read."""
+    source, result = geometry.source, geometry.result
+    rest_out = (result.columns, result.rows, source.channels)[axis]
+    rest_in = (source.columns, source.rows, source.channels)[axis]
+    before = (geometry.left, geometry.top, 0)[axis]
+    pieces = []
+    for core in range(cores):
+        made = -(-rest_out // (cores - core))
+        taken = rest_in
+        if core < cores - 1:
+            taken = made * (1 if axis == 2 else 2) - (before if core == 0 else 0)
+        pieces.append((taken, made))
+        rest_in -= taken
+        rest_out -= made
+    if cores > 1 and any(taken < 1 or made < 1 for taken, made in pieces):
+        return _split(geometry, axis, cores - 1)
+    return pieces
+
+
+def _split_axis(columns: int, rows: int, channels: int) -> int:
+    """0: columns, 1: rows, 2: channels; the longest, the later one of equals."""
+    axis = 1 if rows >= columns else 0
+    return 2 if channels >= (columns, rows)[axis] else axis
+
+
+def _reshuffle_cores(source: ImageSize, tp_cores: int) -> int:
+    if source.rows in SINGLE_CORE_COLUMNS and source.channels == 3:
+        return 1
+    return tp_cores if source.rows > 8 or source.channels > 1 else 1
+
+
+def _reshuffle_fields(
+    source: ImageSize, result: ImageSize, pieces: list[int], taken: list[int], left: int, top: int
+) -> dict[str, int]:
+    """Fields of one core that makes ``pieces`` (columns, rows, channels) from ``taken``."""
+    width, height = 2 * pieces[0], 2 * pieces[1]
+    plane = result.plane
+    return {
+        **_image(taken[0], taken[1], taken[2], source.columns, source.plane),
+        **_window(-left, -top, width - 1 - left, height - 1 - top),
+        **_tile(width, height),
+        **_loops((plane, 2), (1, pieces[0]), (2 * plane, 2), (result.columns, pieces[1])),
+        "out_loop_6_inc": 4 * plane,
+        "out_loop_1_reset": 1,
+        "out_loop_3_reset": 1,
+    }
+
+
+@dataclass(frozen=True)
+class PadAmounts:
+    """Zero points around each plane."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def pad(
+    size: ImageSize,
+    amounts: PadAmounts,
+    tp_cores: int,
+    input_zero_point: int,
+    output_zero_point: int,
+) -> tuple[TpInstruction, ...]:
+    """Planes with a border of zero points, split over the TP cores by channels."""
+    columns = size.columns + amounts.left + amounts.right
+    rows = size.rows + amounts.top + amounts.bottom
+    cores = min(1 if size.rows == 1 else tp_cores, size.channels)
+    instructions = []
+    done = 0
+    for core in range(cores):
+        channels = -(-(size.channels - done) // (cores - core))
+        fields = {
+            **_image(size.columns, size.rows, channels, size.columns, size.plane),
+            **_window(
+                -amounts.left,
+                -amounts.top,
+                size.columns - 1 + amounts.right,
+                size.rows - 1 + amounts.bottom,
+            ),
+            **_tile(columns, rows),
+            **_loops((0, 1), (1, columns), (columns, rows), (0, 1)),
+            "out_loop_6_inc": columns * rows,
+            "in_zp": input_zero_point,
+            "out_zp": output_zero_point,
+            "no_flush": int(core < cores - 1),
+        }
+        instructions.append(TpInstruction(done * size.plane, done * columns * rows, fields))
+        done += channels
+    return tuple(instructions)

@@ -1,0 +1,308 @@
+"""Weights and biases to a V7 coefficient buffer.
+
+A core's stream is a sequence of weights with 32-bit items between them. Runs of zero-point weights
+are coded as counts, so only the other weights' positions are ever looked at: a depthwise kernel's
+zeros over all the other channels are never stored. Layout: lapilli/hw/coefficients_v7.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapilli.compiler.encode.bitstream import pack
+from lapilli.compiler.jobs import Coefficients, Kernels, NnJob
+from lapilli.hw import coefficients_v7 as layout
+
+Ints = NDArray[np.int64]
+HEAD_BITS = layout.ZERO_RUN_WIDTH_BITS + layout.KERNEL_COUNT_BITS
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """One core's weights: ``length`` of them, of which those at ``positions`` (sorted) are not the
+    zero point but ``values``. Before weight ``barriers[i]`` a pending run ends, and the item
+    ``items[i]`` follows if ``has_item[i]``."""
+
+    length: int
+    kernels: int
+    positions: Ints
+    values: NDArray[np.uint8]
+    barriers: Ints
+    has_item: NDArray[np.bool_]
+    items: NDArray[np.uint64]
+
+
+def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> Coefficients:
+    """The coefficient buffer of ``job``; ``zero_run_bits`` is the chip's longest run width."""
+    kernels = job.kernels
+    cores = min(kernels.output_channels, nn_cores)
+    blocked = reads_blocks(kernels, nn_cores)
+    sequences = [
+        _sequence(job, channels, blocked) for channels in _channels(kernels, cores, superblocks)
+    ]
+    if blocked or not job.zero_runs:
+        bits = 0
+    else:
+        bits = _choose_zero_run_bits(sequences, zero_run_bits)
+    streams = [_stream(sequence, kernels.zero_point, bits) for sequence in sequences]
+    alignment = layout.STREAM_ALIGNMENT
+    sizes = [-(-stream.size // alignment) * alignment for stream in streams]
+    header = -(-4 * nn_cores // alignment) * alignment
+    data = np.zeros(header + sum(sizes), np.uint8)
+    data[: 4 * cores].view(np.uint32)[:] = sizes
+    at = header
+    for stream, size in zip(streams, sizes, strict=True):
+        data[at : at + stream.size] = stream
+        at += size
+    return Coefficients(data, max(sizes) * cores, cores)
+
+
+def reads_blocks(kernels: Kernels, nn_cores: int) -> bool:
+    """The unit reads 1x1 kernels in blocks of six channels; with one kernel a core that is the same
+    order as any other."""
+    return kernels.rows == kernels.columns == 1 and kernels.output_channels > nn_cores
+
+
+def _channels(kernels: Kernels, cores: int, superblocks: int) -> Iterator[list[Ints]]:
+    """For each core the output channels of each superblock. Numbers beyond the last channel fill up
+    the last cores."""
+    per_core = -(-kernels.output_channels // cores)
+    block = -(-per_core // superblocks)
+    for core in range(cores):
+        blocks = []
+        for number in range(superblocks):
+            count = min(block, per_core - block * number)
+            first = core * count + number * block * cores
+            blocks.append(np.arange(first, first + count, dtype=np.int64))
+        yield blocks
+
+
+def tap_order(rows: int, columns: int) -> Ints:
+    """Order of a kernel's taps, as indices into its row-major values: pairs of rows, of which first
+    the leading three columns are read, then the others."""
+    pair, lead = layout.ROWS_PER_PATCH, layout.COLUMNS_PER_PATCH
+    order = []
+    for top in range(0, rows, pair):
+        for columns_read in (range(min(lead, columns)), range(lead, columns)):
+            for row in range(top, min(top + pair, rows)):
+                order += [row * columns + column for column in columns_read]
+    return np.array(order, np.int64)
+
+
+def _sequence(job: NnJob, blocks: list[Ints], blocked: bool) -> _Sequence:
+    """One core's weights and items in stream order."""
+    kernels = job.kernels
+    taps, depth = kernels.rows * kernels.columns, kernels.input_channels
+    bias, filler_bias, tail = _items(job)
+    positions, values, barriers, items = [], [], [], []
+    start = 0
+    for channels in blocks:
+        count = len(channels)
+        there = channels < kernels.output_channels
+        if blocked:
+            found, value, first, last = _blocked(kernels, channels[there], count, job.filler)
+        else:
+            found, value = _patches(kernels, channels[there], count, job.filler)
+            first = np.arange(count) * taps
+            last = ((depth - 1) * count + np.arange(count)) * taps + taps - 1
+        positions.append(found + start)
+        values.append(value)
+        padded = np.full(count, filler_bias, np.int64)
+        padded[there] = bias[channels[there]]
+        barriers += [first + 1 + start, last + 1 + start]
+        items += [padded, channels * tail]
+        start += count * taps * depth
+    flush = np.zeros(0, np.int64)
+    if not blocked:
+        # Runs end at every plane of the last superblock, and only there.
+        step = len(blocks[-1]) * taps
+        flush = np.arange(start - step * (depth - 1), start + 1, step, dtype=np.int64)
+    return _assemble(start, sum(map(len, blocks)), positions, values, barriers, items, flush)
+
+
+def _assemble(
+    length: int,
+    kernels: int,
+    positions: list[Ints],
+    values: list[NDArray[np.uint8]],
+    barriers: list[Ints],
+    items: list[Ints],
+    flush: Ints,
+) -> _Sequence:
+    # A bias comes before an offset at the same place: it was appended first, and sorting is stable.
+    places = np.concatenate([*barriers, flush])
+    order = np.argsort(places, kind="stable")
+    has_item = np.arange(len(places)) < len(places) - len(flush)
+    numbers = np.concatenate([*items, np.zeros_like(flush)])
+    return _Sequence(
+        length,
+        kernels,
+        np.concatenate(positions),
+        np.concatenate(values),
+        places[order],
+        has_item[order],
+        (numbers[order] & 0xFFFFFFFF).astype(np.uint64),
+    )
+
+
+def _items(job: NnJob) -> tuple[Ints, int, int]:
+    """Stream bias of every channel, with the input zero point folded in, that of a kernel which
+    fills up a core, and the bytes from one output plane to the next."""
+    kernels, zero_point = job.kernels, job.kernels.zero_point
+    sums = kernels.values.reshape(kernels.output_channels, -1).sum(axis=1, dtype=np.int64)
+    sums -= zero_point * kernels.values[0].size
+    size = kernels.input_channels * kernels.rows * kernels.columns
+    filler_bias = -job.input_zero_point * size * (job.filler - zero_point)
+    return kernels.bias - job.input_zero_point * sums, filler_bias, job.output_size.plane
+
+
+def _patches(
+    kernels: Kernels, channels: Ints, count: int, filler: int
+) -> tuple[Ints, NDArray[np.uint8]]:
+    """Positions and values of a superblock of ``count`` kernels, of which ``channels`` exist:
+    planes, in them kernels, in them taps."""
+    order = tap_order(kernels.rows, kernels.columns)
+    taps, depth, there = len(order), kernels.input_channels, len(channels)
+    planes = kernels.values.shape[1]
+    chosen = kernels.values[channels].reshape(there, planes, taps)[:, :, order]
+    if kernels.dense:
+        sequence = np.full((depth, count, taps), filler, np.uint8)
+        sequence[:, :there] = chosen.transpose(1, 0, 2)
+        flat = sequence.reshape(-1)
+        found = np.flatnonzero(flat != kernels.zero_point)
+        return found, flat[found]
+    kernel, plane, tap = np.nonzero(chosen != kernels.zero_point)
+    position = kernels.first_channel[channels][kernel] + plane
+    places = (position * count + kernel) * taps + tap
+    values = chosen[kernel, plane, tap]
+    if filler != kernels.zero_point and there < count:
+        rest = np.arange(depth)[:, None, None] * count + np.arange(there, count)[:, None]
+        more = (rest * taps + np.arange(taps)).reshape(-1)
+        places = np.concatenate([places, more])
+        values = np.concatenate([values, np.full(more.size, filler, np.uint8)])
+    by_place = np.argsort(places, kind="stable")
+    return places[by_place], values[by_place]
+
+
+def _blocked(
+    kernels: Kernels, channels: Ints, count: int, filler: int
+) -> tuple[Ints, NDArray[np.uint8], Ints, Ints]:
+    """Positions and values of a superblock of 1x1 kernels in blocks of six channels, and the places
+    of every kernel's first and last weight."""
+    depth, block = kernels.input_channels, layout.CHANNELS_PER_BLOCK
+    there, planes = len(channels), kernels.values.shape[1]
+    dense = np.full((count, depth), kernels.zero_point, np.uint8)
+    dense[there:] = filler
+    columns = kernels.first_channel[channels][:, None] + np.arange(planes)
+    dense[np.arange(there)[:, None], columns] = kernels.values[channels, :, 0, 0]
+    whole = depth // block * block
+    parts = dense[:, :whole].reshape(count, -1, block).transpose(1, 0, 2).reshape(-1)
+    sequence = np.concatenate([parts, dense[:, whole:].reshape(-1)])
+    found = np.flatnonzero(sequence != kernels.zero_point)
+    width_first = min(depth, block)
+    width_last = depth - whole or width_first
+    first = np.arange(count) * width_first
+    last = (depth - width_last) * count + (np.arange(count) + 1) * width_last - 1
+    return found, sequence[found], first, last
+
+
+# ----------------------------------------------------------------------------------------- tokens
+
+
+@dataclass(frozen=True)
+class _Events:
+    """The non-zero weights and barriers of a sequence in stream order; ``zeros`` before each."""
+
+    zeros: Ints
+    is_weight: NDArray[np.bool_]
+
+
+def _events(sequence: _Sequence) -> _Events:
+    # A barrier before weight p comes before that weight.
+    keys = np.concatenate([2 * sequence.positions + 1, 2 * sequence.barriers])
+    order = np.argsort(keys, kind="stable")
+    is_weight = order < len(sequence.positions)
+    start = keys[order] >> 1
+    end = start + is_weight
+    zeros = start.copy()
+    zeros[1:] -= end[:-1]
+    return _Events(zeros, is_weight)
+
+
+def _token_count(events: _Events, bits: int) -> int:
+    whole = int((events.zeros >> bits).sum())
+    rest = (events.zeros[~events.is_weight] & ((1 << bits) - 1)) > 0
+    return whole + int(events.is_weight.sum()) + int(rest.sum())
+
+
+def _choose_zero_run_bits(sequences: list[_Sequence], widest: int) -> int:
+    """From the widest run length down, as long as the streams don't grow."""
+    events = [_events(sequence) for sequence in sequences]
+    best_bits, best = widest, None
+    for bits in range(widest, -1, -1):
+        total = 0
+        for sequence, found in zip(sequences, events, strict=True):
+            size = HEAD_BITS + layout.ITEM_BITS * int(sequence.has_item.sum())
+            size += _token_count(found, bits) * (bits + layout.WEIGHT_BITS)
+            total += -(-size // 32)
+        if best is not None and total > best:
+            break
+        best_bits, best = bits, total
+    return best_bits
+
+
+def _stream(sequence: _Sequence, zero_point: int, bits: int) -> NDArray[np.uint8]:
+    """The bytes of one core's stream, a multiple of 4."""
+    if bits == 0:
+        return _plain_stream(sequence, zero_point)
+    return _run_stream(sequence, zero_point, bits)
+
+
+def _head(bits: int, kernels: int) -> NDArray[np.uint8]:
+    return np.array([bits, kernels & 0xFF, kernels >> 8], np.uint8)
+
+
+def _plain_stream(sequence: _Sequence, zero_point: int) -> NDArray[np.uint8]:
+    """Every weight in a byte, items of four bytes between them."""
+    items = sequence.items[sequence.has_item].astype("<u4")
+    size = HEAD_BITS // 8 + sequence.length + 4 * len(items)
+    stream = np.zeros(-(-size // 4) * 4, np.uint8)
+    stream[:3] = _head(0, sequence.kernels)
+    at = 3 + sequence.barriers[sequence.has_item] + 4 * np.arange(len(items))
+    is_weight = np.ones(size, bool)
+    is_weight[:3] = False
+    is_weight[at[:, None] + np.arange(4)] = False
+    stream[at[:, None] + np.arange(4)] = items[:, None].view(np.uint8)
+    weights = np.full(sequence.length, zero_point, np.uint8)
+    weights[sequence.positions] = sequence.values
+    stream[:size][is_weight] = weights
+    return stream
+
+
+def _run_stream(sequence: _Sequence, zero_point: int, bits: int) -> NDArray[np.uint8]:
+    """Tokens (run length, weight), runs of at most 2**bits - 1."""
+    events = _events(sequence)
+    whole, rest = events.zeros >> bits, events.zeros & ((1 << bits) - 1)
+    has_token = events.is_weight | (rest > 0)
+    has_item = np.zeros(len(has_token), bool)
+    has_item[~events.is_weight] = sequence.has_item
+    count = whole + has_token + has_item
+    ends = np.cumsum(count)
+    longest = ((1 << bits) - 1) | zero_point << bits
+    values = np.full(int(ends[-1]), longest, np.uint64)
+    widths = np.full(len(values), bits + layout.WEIGHT_BITS, np.int64)
+    # A run that a barrier ends is coded as one less and a zero point.
+    run = rest - ~events.is_weight
+    weight = np.full(len(run), zero_point, np.int64)
+    weight[events.is_weight] = sequence.values
+    token_at = ends - 1 - has_item
+    values[token_at[has_token]] = (run | weight << bits)[has_token].astype(np.uint64)
+    item_at = (ends - 1)[has_item]
+    values[item_at] = sequence.items[sequence.has_item]
+    widths[item_at] = layout.ITEM_BITS
+    head = int.from_bytes(_head(bits, sequence.kernels).tobytes(), "little")
+    return pack(np.concatenate([[np.uint64(head)], values]), np.concatenate([[HEAD_BITS], widths]))

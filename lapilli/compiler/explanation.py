@@ -1,0 +1,195 @@
+"""Which operators the NPU takes, why not the others, and what that costs: data for a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lapilli.compiler import partition, support
+from lapilli.compiler.support import Verdict
+from lapilli.hw.chips import Chip
+from lapilli.model.graph import Graph, Operator
+
+
+@dataclass(frozen=True)
+class OperatorLine:
+    """One operator. ``inputs``: shapes of the tensors that are computed, or of all if none is.
+    ``macs``: multiplications with an addition."""
+
+    operator: Operator
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    verdict: Verdict
+    macs: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Operators done by one processor without a break; bytes that enter and leave."""
+
+    on_npu: bool
+    operators: tuple[int, ...]
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The whole report."""
+
+    model: str
+    chip: str
+    operators: tuple[OperatorLine, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def on_npu(self) -> int:
+        """Number of operators the NPU takes."""
+        return sum(line.verdict.supported for line in self.operators)
+
+    @property
+    def macs(self) -> int:
+        """Of all operators."""
+        return sum(line.macs for line in self.operators)
+
+    @property
+    def macs_on_npu(self) -> int:
+        """Of the operators the NPU takes."""
+        return sum(line.macs for line in self.operators if line.verdict.supported)
+
+    @property
+    def mac_share(self) -> float:
+        """Part of the multiplications done on the NPU, 0 to 1; 0 if there are none."""
+        return self.macs_on_npu / self.macs if self.macs else 0.0
+
+
+def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
+    """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
+    left to the CPU."""
+    verdicts = _without_small_parts(graph, support.judge_all(graph, chip), min_partition)
+    lines = tuple(
+        _line(graph, operator, verdict)
+        for operator, verdict in zip(graph.operators, verdicts, strict=True)
+    )
+    runs = tuple(
+        Run(
+            part.on_npu,
+            tuple(graph.operators[i].index for i in part.operators),
+            sum(byte_size(graph, tensor) for tensor in part.inputs),
+            sum(byte_size(graph, tensor) for tensor in part.outputs),
+        )
+        for part in partition.partition(graph, [verdict.supported for verdict in verdicts])
+    )
+    return Explanation(graph.name, chip.name, lines, runs)
+
+
+def _without_small_parts(
+    graph: Graph, verdicts: tuple[Verdict, ...], least: int
+) -> tuple[Verdict, ...]:
+    """The verdicts, with operators in parts of fewer than ``least`` refused."""
+    found = list(verdicts)
+    for part in partition.partition(graph, [verdict.supported for verdict in verdicts]):
+        if part.on_npu and len(part.operators) < least:
+            for i in part.operators:
+                found[i] = Verdict(
+                    verdicts[i].operator,
+                    False,
+                    "min_partition",
+                    f"An NPU part has at least {least} operators (min_partition).",
+                    f"a part of {len(part.operators)}",
+                    "Ask for a smaller min_partition.",
+                )
+    return tuple(found)
+
+
+def _line(graph: Graph, operator: Operator, verdict: Verdict) -> OperatorLine:
+    present = [graph.tensors[i] for i in operator.inputs if i >= 0]
+    computed = [tensor for tensor in present if tensor.data is None] or present
+    return OperatorLine(
+        operator,
+        tuple(tensor.shape for tensor in computed),
+        tuple(graph.tensors[i].shape for i in operator.outputs if i >= 0),
+        verdict,
+        macs(graph, operator),
+    )
+
+
+_ITEM_BYTES = {
+    "uint8": 1, "int8": 1, "bool": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4,
+    "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
+}  # fmt: skip
+
+
+def byte_size(graph: Graph, tensor: int) -> int:
+    """Bytes of a tensor; 0 for types of no fixed size."""
+    found = graph.tensors[tensor]
+    return found.size * _ITEM_BYTES.get(found.dtype, 0)
+
+
+def macs(graph: Graph, operator: Operator) -> int:
+    """Multiplications with an addition that an operator's definition asks for."""
+    if len(operator.inputs) < 2 or not operator.outputs or min(operator.inputs[:2]) < 0:
+        return 0
+    source, weights = (graph.tensors[i] for i in operator.inputs[:2])
+    target = graph.tensors[operator.outputs[0]]
+    if not all((source.shape, weights.shape, target.shape)):
+        return 0
+    kernel = weights.size // max(weights.shape[0], 1)
+    if operator.kind in ("CONV_2D", "FULLY_CONNECTED"):
+        return target.size * kernel
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        return target.size * (weights.size // max(weights.shape[-1], 1))
+    if operator.kind == "TRANSPOSE_CONV" and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        return graph.tensors[operator.inputs[2]].size * kernel
+    if operator.kind == "BATCH_MATMUL":
+        return target.size * source.shape[-1]
+    return 0
+
+
+def to_json(explanation: Explanation) -> dict[str, Any]:
+    """The object ``lapilli explain --json`` prints.
+
+    ``operators``: one entry each with ``operator`` (index in the .tflite), ``kind``, ``inputs`` and
+    ``outputs`` (shapes), ``on`` (``NPU`` or ``CPU``), ``macs``, and for the CPU ``rule``,
+    ``allowed``, ``found`` and, where one is known, ``remedy``, else null. ``runs``: operators done
+    by one processor without a break, in execution order, with the bytes that enter and leave.
+    ``summary``: counts.
+    """
+    e = explanation
+    return {
+        "model": e.model,
+        "chip": e.chip,
+        "operators": [_operator_json(line) for line in e.operators],
+        "runs": [
+            {
+                "on": "NPU" if run.on_npu else "CPU",
+                "operators": list(run.operators),
+                "bytes_in": run.bytes_in,
+                "bytes_out": run.bytes_out,
+            }
+            for run in e.runs
+        ],
+        "summary": {
+            "operators": len(e.operators),
+            "on_npu": e.on_npu,
+            "macs": e.macs,
+            "macs_on_npu": e.macs_on_npu,
+            "mac_share_on_npu": e.mac_share,
+        },
+    }
+
+
+def _operator_json(line: OperatorLine) -> dict[str, Any]:
+    verdict = line.verdict
+    return {
+        "operator": line.operator.index,
+        "kind": line.operator.kind,
+        "inputs": [list(shape) for shape in line.inputs],
+        "outputs": [list(shape) for shape in line.outputs],
+        "on": "NPU" if verdict.supported else "CPU",
+        "macs": line.macs,
+        "rule": verdict.rule or None,
+        "allowed": verdict.allowed or None,
+        "found": verdict.found or None,
+        "remedy": verdict.remedy or None,
+    }

@@ -1,0 +1,75 @@
+"""What differs between hardware generations, stage by stage; chosen here and nowhere else.
+
+A further generation is a module like ``v7`` and ``v8`` and a line in ``GENERATIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lapilli.compiler import v7, v8
+from lapilli.compiler.encode.requantise import AdditionScales, Multiplier
+from lapilli.compiler.jobs import AdditionPlan, Coefficients, ImageSize, NnJob, Strategy
+from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.hw.bits import Layout
+from lapilli.hw.chips import Chip
+from lapilli.model.graph import Convolution
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The functions of one generation.
+
+    ``layout``: the NN instruction. ``strategy``: how a stride is done. ``native_depthwise``: the
+    unit has depthwise kernels. ``addition``: an addition as a convolution. ``multiplier`` and
+    ``fits``: fixed-point form of a scale, and whether it
+    has one; ``nearest_scale``: the closest that loses nothing in it. ``tiling``, ``memory`` and
+    ``encode``: reference schedule and coefficient stream of an NN job.
+    """
+
+    layout: Layout
+    native_depthwise: bool
+    strategy: Callable[[Convolution, bool, tuple[int, ...], ImageSize, Chip], Strategy]
+    addition: Callable[[ImageSize, AdditionScales, bool], AdditionPlan]
+    multiplier: Callable[[np.float32], Multiplier]
+    fits: Callable[[np.float32], bool]
+    nearest_scale: Callable[[np.float32], np.float32]
+    tiling: Callable[[NnJob, Chip], Tiling]
+    memory: Callable[[NnJob, Chip, Tiling, int], OnChipMemory]
+    encode: Callable[[NnJob, Chip, Tiling], Coefficients]
+
+
+GENERATIONS = {
+    7: Generation(
+        layout=v7.LAYOUT,
+        native_depthwise=False,
+        strategy=v7.strategy,
+        addition=v7.addition,
+        multiplier=v7.multiplier,
+        fits=v7.fits,
+        nearest_scale=v7.nearest_scale,
+        tiling=v7.tiling,
+        memory=v7.memory,
+        encode=v7.encode,
+    ),
+    8: Generation(
+        layout=v8.LAYOUT,
+        native_depthwise=True,
+        strategy=v8.strategy,
+        addition=v8.addition,
+        multiplier=v8.multiplier,
+        fits=v8.fits,
+        nearest_scale=v8.nearest_scale,
+        tiling=v8.tiling,
+        memory=v8.memory,
+        encode=v8.encode,
+    ),
+}
+
+
+def generation_of(chip: Chip) -> Generation:
+    """The generation of a chip that programs are compiled for."""
+    return GENERATIONS[chip.generation]

@@ -1,0 +1,162 @@
+"""From a model to a program: the stages in order. Read this file first.
+
+reader -> support -> partition -> lower -> schedule -> weights -> emit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lapilli.compiler import partition as partitioning
+from lapilli.compiler import support
+from lapilli.compiler.emit import ScheduledNn, emit
+from lapilli.compiler.generations import GENERATIONS, generation_of
+from lapilli.compiler.jobs import NnJob, TpJob
+from lapilli.compiler.lower import LoweringOptions, lower
+from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.errors import ModelError, Unsupported, UsageError
+from lapilli.hw.chips import CHIPS, Chip, find_by_name
+from lapilli.hw.nn import Caching
+from lapilli.model.graph import Graph
+from lapilli.program.program import Part, Program
+
+SCHEDULES = ("reference", "best")
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What to leave out of a program, to measure what it is worth or to replay a driver's history.
+
+    ``zero_runs``: code runs of zero weights (V7; V8's streams have none). ``image_cache``: keep a
+    tile's input in the on-chip memory between superblocks. ``kernel_cache``: keep coefficients
+    there between tiles. ``only_divisible_channels``: leave convolutions whose output channels are
+    no multiple of 8 to the CPU. The defaults change nothing.
+    """
+
+    zero_runs: bool = True
+    image_cache: bool = True
+    kernel_cache: bool = True
+    only_divisible_channels: bool = False
+
+    @property
+    def rules(self) -> tuple[support.Rule, ...]:
+        """Restrictions on top of the chip's."""
+        return (support.divisible_channels,) if self.only_divisible_channels else ()
+
+
+DEFAULT_OPTIONS = CompileOptions()
+
+
+def chip_named(name: str) -> Chip:
+    """The chip called ``name``, if programs can be compiled for it; UsageError or Unsupported."""
+    chip = find_by_name(name)
+    names = ", ".join(c.name for c in CHIPS if c.generation in GENERATIONS)
+    if chip is None:
+        raise UsageError(f"unknown chip {name!r}; known: {', '.join(c.name for c in CHIPS)}")
+    if chip.generation not in GENERATIONS:
+        raise Unsupported(
+            f"chip {chip.name} is of generation V{chip.generation}; "
+            f"this version compiles for V7 only: {names}"
+        )
+    return chip
+
+
+def schedule_named(name: str) -> str:
+    """``name`` if there is such a schedule; raises UsageError."""
+    if name not in SCHEDULES:
+        raise UsageError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+    return name
+
+
+def compile_part(
+    graph: Graph,
+    operators: Sequence[int],
+    chip: Chip,
+    schedule: str = "best",
+    inputs: Iterable[int] | None = None,
+    outputs: Iterable[int] | None = None,
+    options: CompileOptions = DEFAULT_OPTIONS,
+) -> Part:
+    """One part from operators (positions in ``graph.operators``) that ``support`` takes.
+
+    ``inputs`` and ``outputs``: tensors that cross its border; by default those that the rest of the
+    graph needs.
+    """
+    borders = partitioning.with_borders(graph, operators)
+    lowered = lower(
+        graph,
+        operators,
+        chip,
+        borders.inputs if inputs is None else inputs,
+        borders.outputs if outputs is None else outputs,
+        LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs),
+    )
+    scheduled = [
+        job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in lowered.jobs
+    ]
+    return emit(graph, lowered, scheduled, chip)
+
+
+def _schedule(job: NnJob, chip: Chip, options: CompileOptions) -> ScheduledNn:
+    generation = generation_of(chip)
+    tiles = generation.tiling(job, chip)
+    coefficients = generation.encode(job, chip, tiles)
+    memory = _memory(job, chip, tiles, coefficients.cached, options)
+    return ScheduledNn(job, tiles, memory, coefficients)
+
+
+def _memory(
+    job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int, options: CompileOptions
+) -> OnChipMemory:
+    # An image that is read for one superblock only is never given a place.
+    seen = tiles if options.image_cache else replace(tiles, superblocks=1)
+    memory = generation_of(chip).memory(job, chip, seen, kernel_bytes)
+    if options.kernel_cache:
+        return memory
+    return replace(
+        memory,
+        kernel_caching_mode=Caching.NONE,
+        kernel_pattern_msb=0,
+        kernel_pattern_low=0,
+        kernel_pattern_high=0,
+    )
+
+
+def compile_graph(
+    graph: Graph,
+    chip: Chip,
+    schedule: str = "best",
+    model_digest: str = "",
+    options: CompileOptions = DEFAULT_OPTIONS,
+) -> Program:
+    """All parts of a graph; raises ModelError if the NPU takes none of its operators."""
+    verdicts = support.judge_all(graph, chip, options.rules)
+    if not any(verdict.supported for verdict in verdicts):
+        first = verdicts[0].reason if verdicts else "it has no operators"
+        raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")
+    partitions = partitioning.partition(graph, [verdict.supported for verdict in verdicts])
+    parts = tuple(
+        compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs, options)
+        for p in partitions
+        if p.on_npu
+    )
+    return Program(chip.name, schedule, graph.name, model_digest, parts)
+
+
+def compile_model(
+    model: str | Path | bytes,
+    chip: str = "a311d",
+    schedule: str = "best",
+    options: CompileOptions = DEFAULT_OPTIONS,
+) -> Program:
+    """The program of a .tflite file or its bytes. Raises ModelError, Unsupported, UsageError."""
+    from lapilli.model import tflite
+
+    found, name = chip_named(chip), schedule_named(schedule)
+    if isinstance(model, bytes):
+        data, source = model, "model"
+    else:
+        data, source = tflite.read_file(model), Path(model).name
+    return compile_graph(tflite.parse(data, source), found, name, tflite.digest(data), options)

@@ -1,0 +1,1 @@
+"""Where NPU and CPU differ, layer by layer."""

@@ -1,0 +1,1 @@
+"""How LiteRT reaches the NPU: the delegate, the runtime's C structures, inferences."""

@@ -1,0 +1,227 @@
+"""A model in LiteRT with the NPU delegate: loaded, fed, run and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapilli.answers import images
+from lapilli.errors import LapilliError, ModelError
+from lapilli.litert import runtime as litert
+from lapilli.litert.delegate import Delegate
+from lapilli.model import tflite
+from lapilli.model.graph import Graph, Tensor
+
+Values = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each phase: ``load`` (read the file, build the interpreter), ``compile`` (the
+    NPU's share), ``first_run``, and ``run`` (the best of the later ones)."""
+
+    load: float
+    compile: float
+    first_run: float
+    run: float
+
+
+@dataclass(frozen=True)
+class CpuOperator:
+    """An operator that LiteRT runs, and why; ``rule`` names the restriction it breaks, if one."""
+
+    index: int
+    kind: str
+    reason: str
+    rule: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input tensor's values; ``picture_size`` is (width, height) of the picture they were made
+    of, None for an .npy file."""
+
+    values: Values
+    picture_size: tuple[int, int] | None
+
+
+LEFT_BY_SIZE = "Its part has fewer operators than min_partition."
+
+
+class Inference:
+    """One model on one device. ``graph`` is the model as read from the file."""
+
+    def __init__(
+        self, model: str | Path, *, num_threads: int | None = None, **options: Any
+    ) -> None:
+        """``options`` are the delegate's; ``num_threads`` is for LiteRT's CPU operators, None
+        leaves the choice to it. Raises the delegate's errors, or ModelError if the NPU
+        would have nothing to do."""
+        start = time.perf_counter()
+        self.content = tflite.read_file(model)
+        self.graph: Graph = tflite.parse(self.content, Path(model).name)
+        self.device = str(options.get("device", "auto"))
+        self.delegate = Delegate(**options)
+        try:
+            self._interpreter = self._build(num_threads)
+            self._check()
+        except BaseException:
+            self.delegate.close()
+            raise
+        self.compile_seconds: float = self.delegate.compile_seconds
+        self.load_seconds = time.perf_counter() - start - self.compile_seconds
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    def _check(self) -> None:
+        """An interpreter whose delegate takes nothing would be a CPU run by another name."""
+        if self.delegate.partitions:
+            return
+        verdicts = self.delegate.verdicts
+        refused = [(i, v) for i, v in enumerate(verdicts) if not v.supported]
+        # What a convolution lacks tells more than that a reshape is no convolution.
+        telling = [(i, v) for i, v in refused if getattr(v, "rule", "") != "operator"]
+        reason = "it has no operators."
+        for i, verdict in (telling or refused)[:1]:
+            reason = f"operator {i}, {self.graph.operators[i].kind}: {verdict.reason}"
+        raise ModelError(
+            f"{self.graph.name}: the NPU takes none of its {len(verdicts)} operators; "
+            f"{reason} What it takes: uint8 models quantised per tensor"
+        )
+
+    def _build(self, threads: int | None) -> Any:
+        try:
+            interpreter = litert.interpreter_class()(
+                model_content=self.content,
+                experimental_delegates=[self.delegate],
+                num_threads=threads,
+            )
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise litert_failure(error, self.graph.name, self.delegate) from error
+        return interpreter
+
+    # ------------------------------------------------------------------------------------- inputs
+
+    @property
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        """The graph's inputs in LiteRT's order."""
+        return tuple(self.graph.tensors[detail["index"]] for detail in self._inputs)
+
+    @property
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        """The graph's outputs in LiteRT's order."""
+        return tuple(self.graph.tensors[detail["index"]] for detail in self._outputs)
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The outputs' shapes in LiteRT's order. The file may not have those of an operator of
+        somebody's own; the interpreter does."""
+        return tuple(tuple(int(n) for n in detail["shape"]) for detail in self._outputs)
+
+    def feed(self, values: Sequence[Values]) -> None:
+        """Set all inputs, in order."""
+        for detail, array in zip(self._inputs, values, strict=True):
+            self._interpreter.set_tensor(detail["index"], array)
+
+    def run(self) -> float:
+        """One inference; seconds it took."""
+        start = time.perf_counter()
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise litert_failure(error, self.graph.name, self.delegate) from error
+        return time.perf_counter() - start
+
+    def run_timed(self, repeat: int = 1) -> Times:
+        """A first inference and ``repeat`` more."""
+        first = self.run()
+        later = min(self.run() for _ in range(max(repeat, 1)))
+        return Times(self.load_seconds, self.compile_seconds, first, later)
+
+    def outputs(self) -> tuple[Values, ...]:
+        """Copies of the outputs, in order."""
+        return tuple(self._interpreter.get_tensor(detail["index"]) for detail in self._outputs)
+
+    # ----------------------------------------------------------------------------------- placement
+
+    @property
+    def npu_operators(self) -> tuple[int, ...]:
+        """Indices of the operators that ran on the NPU."""
+        return tuple(sorted(i for part in self.delegate.partitions for i in part))
+
+    def cpu_operators(self) -> tuple[CpuOperator, ...]:
+        """The others, with reasons."""
+        on_npu = set(self.npu_operators)
+        verdicts = dict(enumerate(self.delegate.verdicts))
+        found = []
+        for operator in self.graph.operators:
+            if operator.index not in on_npu:
+                verdict = verdicts.get(operator.index)
+                reason = LEFT_BY_SIZE
+                if verdict is not None and not verdict.supported:
+                    reason = verdict.reason
+                rule = getattr(verdict, "rule", "")
+                found.append(CpuOperator(operator.index, operator.kind, reason, rule))
+        return tuple(found)
+
+    def close(self) -> None:
+        """Free the interpreter, then the device."""
+        self._interpreter = None
+        self.delegate.close()
+
+
+def load_input(path: str | Path, tensor: Tensor) -> Values:
+    """An input tensor from an .npy file or a picture; raises ModelError if it does not fit."""
+    return read_input(path, tensor).values
+
+
+def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> Exception:
+    """What to raise for an error of LiteRT's: the delegate's own if it was the one that failed."""
+    if isinstance(error, LapilliError):
+        return error
+    text = " ".join(str(error).split())
+    told = delegate.error if delegate is not None else None
+    # LiteRT's text has the delegate's if that was asked; none at all if it refused to ask.
+    if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
+        return told
+    return ModelError(f"{name}: LiteRT refuses the model: {text}")
+
+
+def read_input(path: str | Path, tensor: Tensor) -> Input:
+    """The same, with the picture's size."""
+    if str(path).endswith(".npy"):
+        return Input(_load_array(path, tensor), None)
+    shape = tensor.shape
+    if len(shape) != 4 or shape[0] != 1 or tensor.dtype not in ("uint8", "int8", "float32"):
+        raise ModelError(
+            f"{path}: input {tensor.name} is {tensor.dtype} of shape {list(shape)}, "
+            "not a picture; give an .npy file"
+        )
+    pixels = images.load_picture(path, shape[3])
+    size = (pixels.shape[1], pixels.shape[0])
+    return Input(images.to_input(pixels, shape, tensor.dtype), size)
+
+
+def _load_array(path: str | Path, tensor: Tensor) -> Values:
+    try:
+        with open(path, "rb") as file:
+            values: Values = np.load(file, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+        raise ModelError(f"{path}: not an .npy file of plain numbers ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise ModelError(f"{path}: holds several arrays; give one .npy file an input")
+    if values.dtype.name != tensor.dtype or values.size != tensor.size:
+        raise ModelError(
+            f"{path}: {values.dtype} of shape {list(values.shape)}, but input "
+            f"{tensor.name} takes {tensor.dtype} of shape {list(tensor.shape)}"
+        )
+    return values.reshape(tensor.shape)

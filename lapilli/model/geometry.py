@@ -1,0 +1,47 @@
+"""Sizes that follow from an operator alone: padding, addition images."""
+
+from __future__ import annotations
+
+from lapilli.model.graph import Convolution, Graph, Operator, Padding
+
+SIDE_MAXIMUM = (1 << 13) - 1
+"""Image sides have 13 bits."""
+
+
+def same_padding(size: int, kernel: int, stride: int) -> int:
+    """Elements of padding before the image along one axis, as TFLite's SAME puts them."""
+    output = -(-size // stride)
+    return max((output - 1) * stride + kernel - size, 0) // 2
+
+
+def padding_before(graph: Graph, operator: Operator) -> tuple[int, int]:
+    """Padding (rows, columns) before the image of a convolution."""
+    options = operator.options
+    assert isinstance(options, Convolution)
+    if options.padding is Padding.VALID:
+        return 0, 0
+    source = graph.tensors[operator.inputs[0]].shape
+    weights = graph.tensors[operator.inputs[1]].shape
+    return (
+        same_padding(source[1], weights[1], options.stride_rows),
+        same_padding(source[2], weights[2], options.stride_columns),
+    )
+
+
+def addition_image(rows: int, columns: int, channels: int) -> tuple[int, int] | None:
+    """Width and height that an addition's flat operands are seen as, or None if none fits.
+
+    Width: 128, 64 or 32 if the plane is a multiple of it, else the plane's largest divisor below
+    64; wider only where the height would not fit its field.
+    """
+    plane = rows * columns
+    total = plane * channels
+    width = next((w for w in (128, 64, 32) if plane % w == 0), 0)
+    width = width or next(w for w in range(63, 0, -1) if plane % w == 0)
+    if total // width <= SIDE_MAXIMUM:
+        return width, total // width
+    smallest = -(-total // SIDE_MAXIMUM)
+    for wider in range(smallest, min(SIDE_MAXIMUM, total) + 1):
+        if total % wider == 0:
+            return wider, total // wider
+    return None

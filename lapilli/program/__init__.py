@@ -1,0 +1,1 @@
+"""What is handed from the compiler to a device: programs, recordings, the device protocol."""

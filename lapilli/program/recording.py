@@ -1,0 +1,121 @@
+"""Recordings of submits as .npz files: what a driver gave the kernel, and what was in its buffers.
+
+Keys: ``commands`` (uint32), ``address`` and ``size`` (uint32, one for each buffer object), ``role``
+(text) and ``data_<i>`` (uint8, content of buffer i at submit time without trailing zeros; absent
+means all zero).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lapilli.errors import ModelError
+from lapilli.files import check_regular
+from lapilli.program.program import Bytes, Words
+
+ROLES = ("instruction", "coefficients", "input", "tensor", "output", "table")
+MAXIMUM_BYTES = 1 << 31
+"""Bound on what a file may unpack to."""
+
+
+@dataclass(frozen=True)
+class RecordedBuffer:
+    """One buffer object of the submit; ``data`` may be shorter than ``size``."""
+
+    role: str
+    address: int
+    size: int
+    data: Bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One submit."""
+
+    commands: Words = field(repr=False)
+    buffers: tuple[RecordedBuffer, ...]
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; no pickled objects. Raises ModelError."""
+    check_regular(path, "an .npz file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+        if total > MAXIMUM_BYTES:
+            raise ModelError(f"{path}: unpacks to {total} bytes; at most {MAXIMUM_BYTES} are read")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        raise ModelError(f"{path}: not an .npz file of plain arrays ({error})") from error
+
+
+def load(path: str | Path) -> Recording:
+    """Read a recording; raises ModelError naming what is missing or does not fit."""
+    arrays = load_arrays(path)
+
+    def take(name: str, kinds: str) -> np.ndarray:
+        if name not in arrays:
+            raise ModelError(f"{path}: not a recording, it has no {name!r}")
+        array = arrays[name]
+        if array.ndim != 1 or array.dtype.kind not in kinds:
+            raise ModelError(
+                f"{path}: {name!r} is {array.dtype} of shape {array.shape}, "
+                f"expected one dimension of {'text' if kinds == 'U' else 'integers'}"
+            )
+        return array
+
+    address, size, role = take("address", "ui"), take("size", "ui"), take("role", "U")
+    if not len(address) == len(size) == len(role):
+        raise ModelError(f"{path}: {len(address)} addresses, {len(size)} sizes, {len(role)} roles")
+    buffers = []
+    for i in range(len(address)):
+        where, extent = int(address[i]), int(size[i])
+        if where < 0 or extent < 0 or where + extent > 1 << 32:
+            raise ModelError(f"{path}: buffer {i} ({extent} bytes at {where:#x}) leaves 32 bits")
+        data = np.zeros(0, np.uint8)
+        if f"data_{i}" in arrays:
+            data = take(f"data_{i}", "u")
+        if data.dtype != np.uint8 or len(data) > extent:
+            raise ModelError(
+                f"{path}: data_{i} has {len(data)} {data.dtype}, expected at most {extent} bytes"
+            )
+        buffers.append(RecordedBuffer(str(role[i]), where, extent, data))
+    commands = take("commands", "u").astype(np.uint32)
+    return Recording(commands, tuple(buffers))
+
+
+def save(path: str | Path, recording: Recording) -> None:
+    """Write a recording that ``load`` reads."""
+    arrays: dict[str, np.ndarray] = {
+        "commands": recording.commands,
+        "address": np.array([b.address for b in recording.buffers], np.uint32),
+        "size": np.array([b.size for b in recording.buffers], np.uint32),
+        "role": np.array([b.role for b in recording.buffers], np.str_),
+    }
+    for i, buffer in enumerate(recording.buffers):
+        used = np.flatnonzero(buffer.data)
+        if len(used):
+            arrays[f"data_{i}"] = buffer.data[: used[-1] + 1]
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

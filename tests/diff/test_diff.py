@@ -1,0 +1,464 @@
+"""``lapilli diff``: what the numbers mean, that a healthy NPU passes, and that a damaged one is
+caught at the right operator."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from models import ModelBuilder
+from shared_data import shared_data
+
+from lapilli.cli import commands
+from lapilli.compiler.stages import compile_part
+from lapilli.diff.layers import ACCUMULATED, ALONE, REFERENCES, Diff, diff, random_inputs
+from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
+from lapilli.diff.statistics import HISTOGRAM_NAMES, Difference, difference, total
+from lapilli.emulator.machine import EmulatedDevice
+from lapilli.errors import Fault, ModelError, UsageError
+from lapilli.hw.chips import Chip, find_by_name
+from lapilli.litert.inference import Inference
+from lapilli.model import tflite
+from lapilli.model.graph import Quantization
+from lapilli.program.device import DeviceBuffer
+from lapilli.program.program import Words
+
+DIGITS = Path(__file__).resolve().parents[2] / "lapilli" / "data" / "digits.tflite"
+DAMAGED_OPERATOR = 6
+NPU_OPERATORS = 9
+
+
+def a311d() -> Chip:
+    chip = find_by_name("a311d")
+    assert chip is not None
+    return chip
+
+
+class DamagedDevice(EmulatedDevice):
+    """Flips a bit of one byte wherever a submit brings a certain coefficient stream."""
+
+    def __init__(self, stream: bytes, offset: int) -> None:
+        super().__init__(a311d())
+        self._stream, self._offset = stream, offset
+        self.hits = 0
+
+    def submit(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> int:
+        for buffer in buffers:
+            at = buffer.data.tobytes().find(self._stream)
+            if at >= 0:
+                buffer.data[at + self._offset] ^= 0x10
+                self.hits += 1
+        return super().submit(commands, buffers)
+
+
+def coefficients(operator: int) -> bytes:
+    """The stream of one operator of the digits."""
+    graph = tflite.parse(DIGITS.read_bytes(), "digits")
+    part = compile_part(graph, [operator], a311d())
+    (job,) = [job for job in part.jobs if job.coefficients is not None]
+    assert job.coefficients is not None
+    first, size = job.coefficients
+    (data,) = [buffer.data for buffer in part.buffers if buffer.role == "coefficients"]
+    assert data is not None
+    return data[first : first + size].tobytes()
+
+
+@cache
+def damaging_offset() -> int:
+    """Of a byte that matters: some bits make the stream unreadable, others change little."""
+    stream = coefficients(DAMAGED_OPERATOR)
+    for offset in range(len(stream) // 2, len(stream), 7):
+        with DamagedDevice(stream, offset) as device, suppress(Fault):
+            if diff(DIGITS, device).over(alone=True):
+                return offset
+    raise AssertionError("no byte of the stream matters")
+
+
+def damaged_device() -> DamagedDevice:
+    return DamagedDevice(coefficients(DAMAGED_OPERATOR), damaging_offset())
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Diff:
+    return diff(DIGITS)
+
+
+@pytest.fixture(scope="module")
+def damaged() -> Diff:
+    with damaged_device() as device:
+        return diff(DIGITS, device)
+
+
+# ---------------------------------------------------------------------------------- the statistics
+
+
+pairs = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), min_size=1, max_size=60)
+
+
+def arrays(pair_list: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    npu, cpu = (np.array(side, np.uint8) for side in zip(*pair_list, strict=True))
+    return npu, cpu
+
+
+def class_of(steps: int) -> str:
+    """The histogram's classes in words."""
+    if steps <= 2:
+        return str(steps)
+    return "3-4" if steps <= 4 else "5-8" if steps <= 8 else ">8"
+
+
+@given(pairs, st.floats(1e-4, 10), st.integers(0, 255))
+def test_the_definitions_hold(
+    pair_list: list[tuple[int, int]], scale: float, zero_point: int
+) -> None:
+    found = difference(*arrays(pair_list), Quantization((scale,), (zero_point,)))
+    steps = [abs(n - c) for n, c in pair_list]
+    assert found.values == len(steps)
+    assert found.maximum == max(steps)
+    assert found.mean == pytest.approx(sum(steps) / len(steps))
+    assert found.unequal == sum(s > 0 for s in steps)
+    assert found.share == pytest.approx(sum(s > 0 for s in steps) / len(steps))
+    assert found.histogram == tuple(
+        sum(class_of(s) == name for s in steps) for name in HISTOGRAM_NAMES
+    )
+    noise = sum(((n - c) * scale) ** 2 for n, c in pair_list)
+    signal = sum(((c - zero_point) * scale) ** 2 for _, c in pair_list)
+    if noise == 0:
+        assert found.snr_db == math.inf
+    elif signal == 0:
+        assert found.snr_db == -math.inf
+    else:
+        assert found.snr_db == pytest.approx(10 * math.log10(signal / noise), abs=1e-6)
+
+
+@given(pairs, pairs)
+def test_totals_are_those_of_the_values_together(
+    first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
+    whole = difference(*arrays(first + second))
+    summed = total([difference(*arrays(first)), difference(*arrays(second))])
+    assert summed.mean == pytest.approx(whole.mean)
+    assert summed.snr_db is None
+    for name in ("values", "unequal", "maximum", "histogram"):
+        assert getattr(summed, name) == getattr(whole, name)
+
+
+def test_hand_made_difference() -> None:
+    cpu = np.array([[10, 10, 10, 10]], np.uint8)
+    npu = np.array([[10, 11, 7, 255]], np.uint8)
+    found = difference(npu, cpu, Quantization((0.5,), (0,)))
+    assert found == Difference(4, 3, 245, 249 / 4, (1, 1, 0, 1, 0, 1), found.snr_db)
+    assert found.snr_db == pytest.approx(10 * math.log10(100 / (0.25 * (1 + 9 + 245**2))))
+
+
+def test_signs_do_not_wrap() -> None:
+    npu, cpu = np.array([-128, 127], np.int8), np.array([127, -128], np.int8)
+    assert difference(npu, cpu).maximum == 255
+
+
+def test_floats_have_no_steps() -> None:
+    cpu = np.array([1.0, 2.0, np.nan], np.float32)
+    found = difference(cpu, cpu)
+    assert (found.maximum, found.mean, found.histogram) == (None, None, None)
+    assert (found.unequal, found.snr_db) == (0, math.inf)
+    assert not found.exceeds(0)
+    assert difference(np.array([1.0, 2.0, 5.0], np.float32), cpu).snr_db == -math.inf
+
+
+def test_nothing_compared() -> None:
+    empty = np.zeros(0, np.uint8)
+    assert difference(empty, empty) == Difference(0, 0, 0, 0.0, (0,) * 6, math.inf)
+    assert total([]) == Difference(0, 0, 0, 0.0, (0,) * 6, None)
+
+
+def test_tensors_of_different_shapes_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="can't be compared"):
+        difference(np.zeros(3, np.uint8), np.zeros(4, np.uint8))
+
+
+# --------------------------------------------------------------------------------- a healthy device
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("schedule", ["best", "reference"])
+def test_digits_are_within_one_of_every_reference(reference: str, schedule: str) -> None:
+    found = diff(DIGITS, schedule=schedule, reference=reference)
+    compared = [layer.alone for layer in found.layers if layer.alone is not None]
+    assert len(compared) == NPU_OPERATORS
+    assert max(d.maximum for d in compared if d.maximum is not None) <= 1
+    assert found.first_over(alone=True) is None
+    assert "ai-edge-litert" in found.reference.title or "tflite" in found.reference.title
+
+
+@pytest.mark.parametrize("operator", ["mb16", "mb1", "mobiledet10"])
+def test_single_operators(operator: str) -> None:
+    path = shared_data() / "models" / "ops" / f"{operator}.tflite"
+    found = diff(path)
+    assert [layer.part for layer in found.layers] == [0]
+    (layer,) = found.layers
+    assert layer.alone == layer.accumulated
+    assert layer.alone is not None
+    assert layer.alone.maximum is not None
+    assert layer.alone.maximum <= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1_0.25_128_quant", "ssdlite_mobiledet_coco_qat_postprocess"]
+)
+def test_whole_models(name: str) -> None:
+    path = shared_data() / "models" / f"{name}.tflite"
+    graph = tflite.parse(path.read_bytes(), name)
+    given_inputs = random_inputs(graph)
+    found = diff(path, inputs=given_inputs, reference="xnnpack")
+    assert found.first_over(alone=True) is None
+    assert [layer.operator for layer in found.layers] == sorted(
+        o.index for o in graph.operators for _ in o.outputs
+    )
+    for layer in found.layers:
+        assert (layer.alone is not None) == (layer.part is not None)
+        assert layer.accumulated is not None
+    # Reading tensors inside a partition changes nothing: the outputs are those of a plain run.
+    interpreter = interpreter_after(path, given_inputs)
+    inference = Inference(path, device="emulator:a311d")
+    try:
+        inference.feed(given_inputs)
+        inference.run()
+        outputs = inference.outputs()
+    finally:
+        inference.close()
+    layers = {layer.tensor.index: layer for layer in found.layers}
+    for index, values in zip(graph.outputs, outputs, strict=True):
+        expected = difference(
+            values, interpreter.get_tensor(index), layers[index].tensor.quantization
+        )
+        assert layers[index].accumulated == expected
+
+
+def interpreter_after(path: Path, inputs: Sequence[np.ndarray]) -> Any:
+    """LiteRT's default interpreter after one inference."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    for detail, values in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(detail["index"], values)
+    interpreter.invoke()
+    return interpreter
+
+
+def test_xnnpack_is_really_used(healthy: Diff) -> None:
+    assert healthy.reference.operators is not None
+    assert healthy.reference.operators >= NPU_OPERATORS
+    assert diff(DIGITS, reference="builtin").reference.operators is None
+
+
+def test_differences_travel_into_cpu_operators(damaged: Diff) -> None:
+    softmax = damaged.layers[-1]
+    assert softmax.part is None
+    assert softmax.alone is None
+    assert softmax.accumulated is not None
+    assert softmax.accumulated.unequal > 0
+
+
+def test_differences_travel_through_cpu_operators_into_the_next_partition() -> None:
+    builder = ModelBuilder()
+    random = np.random.default_rng(1)
+    tensor = builder.input((1, 6, 6, 8), scale=0.02, zero_point=128)
+    for step in range(2):
+        weights = random.integers(0, 256, (8, 1, 1, 8)).astype(np.uint8)
+        bias = np.zeros(8, np.int32)
+        tensor = builder.conv(tensor, weights, bias, 0.01, 120, scale=0.03, zero_point=100)
+        if step == 0:
+            pooled = builder.tensor((1, 5, 5, 8), 0.03, 100)
+            sizes = {"StrideW": 1, "StrideH": 1, "FilterWidth": 2, "FilterHeight": 2, "Padding": 1}
+            builder.operator("AVERAGE_POOL_2D", [tensor], [pooled], ("Pool2DOptions", sizes))
+            tensor = pooled
+    content = builder.build([tensor])
+    graph = tflite.parse(content, "two parts")
+    part = compile_part(graph, [0], a311d())
+    (data,) = [buffer.data for buffer in part.buffers if buffer.role == "coefficients"]
+    (job,) = [job for job in part.jobs if job.coefficients is not None]
+    assert data is not None and job.coefficients is not None
+    stream = data[: job.coefficients[1]].tobytes()
+    for offset in range(len(stream) // 2, len(stream)):
+        with DamagedDevice(stream, offset) as device, suppress(Fault):
+            found = diff(content, device)
+            if found.over(alone=True):
+                break
+    assert [layer.part for layer in found.layers] == [0, None, 1]
+    assert {layer.operator for layer in found.over(alone=True)} == {0}
+    assert {layer.operator for layer in found.over(alone=False)} == {0, 1, 2}
+
+
+def test_a_model_without_anything_for_the_npu_is_refused() -> None:
+    builder = ModelBuilder()
+    image = builder.input((1, 4, 4, 3), scale=0.02, zero_point=128)
+    shape = builder.tensor((1, 48), 0.02, 128)
+    builder.operator("RESHAPE", [image], [shape])
+    with pytest.raises(ModelError, match="nothing to compare"):
+        diff(builder.build([shape]))
+
+
+def test_unknown_reference() -> None:
+    with pytest.raises(UsageError, match="known: xnnpack, builtin, ref"):
+        diff(DIGITS, reference="cuda")
+
+
+def test_random_inputs_are_those_of_the_recordings() -> None:
+    graph = tflite.parse(DIGITS.read_bytes(), "digits")
+    (values,) = random_inputs(graph)
+    expected = np.random.default_rng(0).integers(0, 256, size=(1, 16, 16, 1)).astype(np.uint8)
+    np.testing.assert_array_equal(values, expected)
+    assert not np.array_equal(random_inputs(graph, 1)[0], expected)
+
+
+# -------------------------------------------------------------------------------- a damaged device
+
+
+def test_damage_is_found_at_its_operator(damaged: Diff) -> None:
+    assert {layer.operator for layer in damaged.over(alone=True)} == {DAMAGED_OPERATOR}
+    first = damaged.first_over(alone=False)
+    assert first is not None
+    assert first.operator == DAMAGED_OPERATOR
+    before = [layer for layer in damaged.layers if layer.operator < DAMAGED_OPERATOR]
+    assert all(
+        layer.accumulated is not None and not layer.accumulated.exceeds(1) for layer in before
+    )
+
+
+def run_command(*arguments: str) -> int | str | None:
+    """The command line in this process; its exit code."""
+    with pytest.raises(SystemExit) as end:
+        commands.main(list(arguments))
+    return end.value.code
+
+
+def test_damage_ends_in_exit_code_6(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    device = damaged_device()
+    monkeypatch.setattr("lapilli.diff.layers.open_device", lambda name: device)
+    picture = tmp_path / "error.png"
+    assert run_command("diff", str(DIGITS), "--plot", str(picture)) == 6
+    out, err = capsys.readouterr()
+    assert device.hits == 2  # alone and accumulated
+    assert f"the first is operator {DAMAGED_OPERATOR}, CONV_2D" in " ".join(out.split())
+    assert f"the first is operator {DAMAGED_OPERATOR}, CONV_2D" in err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_high_tolerance_forgives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapilli.diff.layers.open_device", lambda name: damaged_device())
+    assert run_command("diff", str(DIGITS), "--tolerance", "255") == 0
+
+
+# -------------------------------------------------------------------------------------- the command
+
+
+def test_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_command("diff", str(DIGITS), "--reference", "ref", "--tolerance", "0") == 6
+    out, _ = capsys.readouterr()
+    assert "reference kernels of" in out
+    assert "random values, seed 0" in out
+    assert max(map(len, out.splitlines())) <= 80
+    together = " ".join(out.split())
+    assert ALONE in together
+    assert ACCUMULATED in together
+    assert "signal" not in together.split("SNR")[0]
+    assert "10 log10(sum of r^2 / sum of (n - r)^2)" in together
+
+
+def test_report_in_wide_terminals_has_shapes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run_command("diff", str(DIGITS), "--histogram") == 0
+    out, _ = capsys.readouterr()
+    assert "1x16x16x12" in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_names_from_the_file_do_not_reach_the_terminal_raw(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    builder = ModelBuilder()
+    image = builder.input((1, 4, 4, 3), scale=0.02, zero_point=128)
+    weights = np.random.default_rng(0).integers(0, 256, (5, 1, 1, 3)).astype(np.uint8)
+    bias, name = np.zeros(5, np.int32), "\x1b]0;evil\x07a\nb"
+    made = builder.conv(image, weights, bias, 0.01, 120, scale=0.02, zero_point=3, name=name)
+    path, table = tmp_path / "names.tflite", tmp_path / "names.csv"
+    path.write_bytes(builder.build([made]))
+    run_command("diff", str(path), "--csv", str(table), "--reference", "ref", "--tolerance", "0")
+    out, err = capsys.readouterr()
+    assert not {"\x1b", "\x07"} & set(out + err + table.read_text())
+    assert len(table.read_text().splitlines()) == 2
+
+
+def test_json(capsys: pytest.CaptureFixture[str], healthy: Diff) -> None:
+    assert run_command("diff", str(DIGITS), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report.pop("input") == "random values, seed 0"
+    assert report == json.loads(json.dumps(to_json(healthy)))
+    assert report["schema_version"] == 1
+    assert report["summary"]["alone"]["over_tolerance"] == []
+    for layer in report["layers"]:
+        for side in ("alone", "accumulated"):
+            found = layer[side]
+            assert found is None or sum(found["histogram"].values()) == found["values"]
+            assert found is None or found["values"] - found["histogram"]["0"] == found["unequal"]
+    values = sum(layer["accumulated"]["values"] for layer in report["layers"])
+    assert report["summary"]["accumulated"]["values"] == values
+
+
+def test_csv(tmp_path: Path, healthy: Diff) -> None:
+    path = tmp_path / "diff.csv"
+    assert run_command("diff", str(DIGITS), "--csv", str(path)) == 0
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [list(row.values()) for row in rows] == to_csv(healthy)
+    assert rows[0]["operator"] == "0"
+    assert rows[0]["on"] == "NPU"
+    assert rows[-1]["on"] == "CPU"
+    assert rows[-1]["alone_max"] == ""
+    for row in rows:
+        counts = [int(row[f"accumulated_histogram_{name}"]) for name in HISTOGRAM_NAMES]
+        assert sum(counts) == int(row["accumulated_values"])
+
+
+def test_inputs_from_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "zeros.npy"
+    np.save(path, np.zeros((1, 16, 16, 1), np.uint8))
+    assert run_command("diff", str(DIGITS), "--input", str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["input"] == str(path)
+    assert run_command("diff", str(DIGITS), "--input", str(path), "--input", str(path)) == 2
+
+
+def test_wrong_uses(tmp_path: Path) -> None:
+    assert run_command("diff", str(tmp_path / "none.tflite")) == 3
+    assert run_command("diff", str(DIGITS), "--device", "/dev/dri/none") == 5
+    assert run_command("diff", str(DIGITS), "--reference", "cuda") == 2
+    assert run_command("diff", str(DIGITS), "--tolerance", "-1") == 2
+    assert run_command("diff", str(DIGITS), "--seed", "-1") == 2
+
+
+def test_plot_shows_alone_and_accumulated(damaged: Diff, healthy: Diff) -> None:
+    pytest.importorskip("PIL")
+    from lapilli.diff.plot import draw
+
+    pictures = [draw(found) for found in (healthy, damaged)]
+    assert all(picture.size == (1200, 600) for picture in pictures)
+    first, second = (np.asarray(picture) for picture in pictures)
+    assert np.count_nonzero((first != second).any(axis=2)) > 1000
+    np.testing.assert_array_equal(first, np.asarray(draw(healthy)))

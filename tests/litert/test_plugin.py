@@ -1,0 +1,139 @@
+"""The delegate as a shared library, from Python and from a program in C."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lapilli.errors import Unsupported, UsageError
+from lapilli.litert import plugin, plugin_build
+from lapilli.litert import runtime as litert
+
+pytest.importorskip("ai_edge_litert")
+DIGITS = Path(str(files("lapilli.data") / "digits.tflite"))
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, plugin_build.COMPILERS)), reason="no C compiler"
+)
+HOST = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+typedef void *(*Create)(char **, char **, size_t, void (*)(const char *));
+typedef void (*Destroy)(void *);
+static void report(const char *text) { printf("reported: %s\n", text); }
+int main(int count, char **words) {
+  void *library = dlopen(words[1], RTLD_NOW);
+  if (!library) { puts(dlerror()); return 2; }
+  Create create = (Create)dlsym(library, "tflite_plugin_create_delegate");
+  Destroy destroy = (Destroy)dlsym(library, "tflite_plugin_destroy_delegate");
+  for (int round = 0; round < 3; round++) {
+    void *delegate = create(words + 2, words + 3, 1, report);
+    if (!delegate) return 1;
+    destroy(delegate);
+  }
+  destroy(NULL);
+  puts("ok");
+  return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library built into an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return plugin_build.plugin_path()
+
+
+@needs_compiler
+def test_load_delegate_runs_a_model_through_the_library(library: Path) -> None:
+    from ai_edge_litert.interpreter import load_delegate
+
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 1)).astype(np.uint8)
+    answers = []
+    for delegates in ([], [load_delegate(str(library), {"device": "emulator:a311d"})]):
+        interpreter = litert.interpreter_class()(
+            str(DIGITS), experimental_delegates=delegates or None
+        )
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    assert np.argmax(answers[0]) == np.argmax(answers[1])
+
+
+@needs_compiler
+def test_the_library_s_delegate_is_asked(library: Path) -> None:
+    from ai_edge_litert.interpreter import load_delegate
+
+    delegate = load_delegate(str(library), {"device": "emulator:a311d", "strict": "true"})
+    with pytest.raises((RuntimeError, ValueError), match="RESHAPE"):
+        litert.interpreter_class()(str(DIGITS), experimental_delegates=[delegate])
+
+
+@needs_compiler
+def test_bad_options_are_reported_by_name(library: Path) -> None:
+    from ai_edge_litert.interpreter import load_delegate
+
+    with pytest.raises(ValueError, match="schedule"):
+        load_delegate(str(library), {"device": "emulator:a311d", "colour": "red"})
+
+
+@needs_compiler
+@pytest.mark.skipif(plugin_build.needs_python_process(), reason="Python without shared library")
+@pytest.mark.parametrize(
+    ("key", "value", "code", "text"),
+    [
+        ("device", "emulator:a311d", 0, "ok"),
+        ("device", "emulator:nothing", 1, "reported: unknown device 'emulator:nothing'"),
+        ("strict", "perhaps", 1, "reported: option strict is 'perhaps'"),
+    ],
+)
+def test_a_c_program_creates_and_destroys_delegates(
+    library: Path, tmp_path: Path, key: str, value: str, code: int, text: str
+) -> None:
+    source, program = tmp_path / "host.c", tmp_path / "host"
+    source.write_text(HOST)
+    compiler = plugin_build._compiler()
+    subprocess.run([compiler, "-o", program, source, "-ldl"], check=True)
+    done = subprocess.run(
+        [program, library, key, value], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.startswith(text)) == (code, True), done
+
+
+@needs_compiler
+def test_the_library_is_built_once(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(library.parents[1]))
+    monkeypatch.setattr(plugin_build, "_build", pytest.fail)
+    assert plugin_build.plugin_path() == library
+
+
+def test_without_a_compiler_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(Unsupported, match="apt install gcc"):
+        plugin_build.plugin_path()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"strict": "maybe"}, {"min_partition": "few"}, {"min_partition": "0"}, {"unknown": "1"}],
+)
+def test_text_options_are_checked(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        plugin.create({"device": "emulator:a311d", **options})
+
+
+def test_text_options_become_values() -> None:
+    made = plugin.create({"device": "emulator:a311d", "strict": "FALSE", "min_partition": "3"})
+    made.close()

@@ -1,0 +1,368 @@
+"""A model file that is damaged, crafted or contradicts itself ends in one ModelError, soon."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import ModelBuilder
+
+from lapilli.errors import ModelError
+from lapilli.model import tflite
+from lapilli.model.graph import Graph
+
+LIMIT_SECONDS = 2.0
+IMAGE, KERNEL, BIAS, CONVOLVED = 0, 1, 2, 3
+DEPTHWISE_KERNEL, DEPTHWISE_BIAS, DEPTHWISED, SUM = 4, 5, 6, 7
+
+
+def small_model() -> ModelBuilder:
+    """Convolution, depthwise convolution and addition of 4 x 4 pixels; the tensors as above."""
+    builder = ModelBuilder()
+    image = builder.input((1, 4, 4, 2), 0.02, 128)
+    kernel = np.arange(36, dtype=np.uint8).reshape(2, 3, 3, 2)
+    bias = np.array([5, -7], dtype=np.int32)
+    convolved = builder.conv(image, kernel, bias, 0.01, 120, 0.05, 3, name="first")
+    kernel = np.arange(18, dtype=np.uint8).reshape(1, 3, 3, 2)
+    depthwised = builder.depthwise(convolved, kernel, bias, 0.01, 120, 0.05, 3, name="second")
+    builder.add(convolved, depthwised, 0.1, 4, name="sum")
+    return builder
+
+
+def small_bytes() -> bytes:
+    return small_model().build([SUM])
+
+
+def outcome(data: bytes) -> Graph | ModelError:
+    """What reading gives; any other exception, or too long a time, fails the test."""
+    start = time.perf_counter()
+    result: Graph | ModelError
+    try:
+        result = tflite.parse(data, "small.tflite")
+    except ModelError as error:
+        result = error
+    assert "\n" not in str(result)
+    assert time.perf_counter() - start < LIMIT_SECONDS
+    return result
+
+
+Change = Callable[[ModelBuilder], object]
+
+
+def tensor(index: int, **values: object) -> Change:
+    return lambda builder: vars(builder.tensors[index]).update(values)
+
+
+def operator(index: int, **values: object) -> Change:
+    return lambda builder: vars(builder.operators[index]).update(values)
+
+
+def option(index: int, **values: int) -> Change:
+    def change(builder: ModelBuilder) -> None:
+        options = builder.operators[index].options
+        assert options is not None
+        options[1].update(values)
+
+    return change
+
+
+def model(**values: object) -> Change:
+    return lambda builder: vars(builder).update(values)
+
+
+REFUSED: list[tuple[str, Change, str]] = [
+    ("schema version", model(version=2), "model: found schema version 2; allowed: version 3"),
+    ("no subgraph", model(subgraphs=0), "found no subgraph"),
+    ("graph input -1", model(inputs=[-1]), "inputs: found tensor -1; allowed: 0 to 7"),
+    ("graph input 9999", model(inputs=[9999]), "inputs: found tensor 9999"),
+    ("no graph input", model(inputs=[]), "operator 0 'CONV_2D': found input tensor 0 'input'"),
+    ("operator input 9999", operator(0, inputs=[9999, 1]), "operator 0 CONV_2D: inputs: found t"),
+    ("operator input -2", operator(0, inputs=[0, 1, -2]), "tensor -2; allowed: .* or -1 if abs"),
+    ("operator output -1", operator(0, outputs=[-1]), "outputs: found tensor -1"),
+    ("operator output 2^31-1", operator(2, outputs=[2**31 - 1]), "found tensor 2147483647"),
+    ("operator code -1", operator(0, kind=-1), "operator code 0: found number -1"),
+    ("operator code -2^31", operator(0, kind=-(2**31)), "allowed: 0 and above|deprecated"),
+    ("operator code's index", operator(0, code_index=3), "found operator code 3; .* 2|3 codes"),
+    ("operator code's index 2^32-1", operator(0, code_index=2**32 - 1), "code 4294967295"),
+    ("custom without name", operator(2, kind="CUSTOM:"), "custom operator without a name"),
+    ("no kernel", operator(0, inputs=[0]), "found inputs \\[0\\]"),
+    ("absent kernel", operator(0, inputs=[0, -1]), "found inputs \\[0, -1\\]"),
+    ("no inputs at all", operator(0, inputs=None), "found inputs \\[\\]"),
+    ("four inputs", operator(0, inputs=[0, 1, 2, 2]), "found inputs \\[0, 1, 2, 2\\]"),
+    ("no outputs", operator(0, outputs=None), "outputs \\[\\]; allowed: .* one output"),
+    ("two outputs", operator(0, outputs=[3, 6]), "outputs \\[3, 6\\]"),
+    ("addition of one", operator(2, inputs=[3]), "ADD: found inputs \\[3\\]"),
+    ("addition of none", operator(2, inputs=[3, -1]), "ADD: found inputs \\[3, -1\\]"),
+    ("no options", operator(0, options=None), "CONV_2D: found no options"),
+    ("other options", operator(0, options=("AddOptions", {})), "found options type 11"),
+    ("unknown options", operator(0, options_type=255), "found options type 255"),
+    ("stride 0", option(0, StrideH=0), "found stride of the rows 0; allowed: 1 and above"),
+    ("stride -1", option(1, StrideW=-1), "found stride of the columns -1"),
+    ("dilation 0", option(0, DilationHFactor=0), "found dilation of the rows 0"),
+    ("dilation -2^31", option(1, DilationWFactor=-(2**31)), "dilation of the columns -2147483648"),
+    ("depth multiplier 0", option(1, DepthMultiplier=0), "found depth multiplier 0"),
+    ("padding 2", option(0, Padding=2), "found padding 2; allowed: 0 \\(SAME\\) or 1 \\(VALID\\)"),
+    ("padding -1", option(0, Padding=-1), "found padding -1"),
+    ("other stride", option(0, StrideH=2), "found output \\[1, 4, 4\\].*allowed: \\[1, 2, 4\\]"),
+    ("kernel beyond image", option(0, Padding=1, DilationHFactor=9), "allowed: \\[1, 0, 2\\]"),
+    ("huge stride", option(0, StrideH=2**31 - 1), "allowed: \\[1, 1, 4\\]"),
+    ("huge dilation", option(0, Padding=1, DilationHFactor=2**31 - 1), "allowed: \\[1, 0, 2\\]"),
+    ("negative extent", tensor(IMAGE, shape=[1, -4, 4, 2]), "tensor 0 'input': found shape"),
+    ("shape overflow", tensor(IMAGE, shape=[65536] * 4), "up to 2147483647 elements"),
+    ("2^62 elements", tensor(IMAGE, shape=[2**31 - 1, 2**31 - 1]), "up to 2147483647 elements"),
+    ("17 dimensions", tensor(IMAGE, shape=[1] * 17), "found 17 dimensions; allowed: up to 16"),
+    ("no shape", tensor(IMAGE, shape=None), "shape \\[\\] of tensor 0 'input'"),
+    ("scalar image", tensor(IMAGE, shape=[]), "allowed: four dimensions"),
+    ("image without pixels", tensor(IMAGE, shape=[1, 0, 4, 2]), "none of them 0"),
+    ("five dimensions", tensor(CONVOLVED, shape=[1, 1, 4, 4, 2]), "allowed: four dimensions"),
+    ("kernel without channels", tensor(KERNEL, shape=[2, 3, 3, 0]), "0 bytes for shape"),
+    ("kernel of 4", tensor(KERNEL, shape=[1, 3, 3, 4]), "divisor of them"),
+    ("depthwise batch", tensor(DEPTHWISE_KERNEL, shape=[2, 3, 3, 1]), "allowed: a kernel \\[1, r"),
+    ("output channels", tensor(CONVOLVED, shape=[1, 4, 4, 3]), "3 output channels"),
+    ("output batch", tensor(CONVOLVED, shape=[2, 4, 4, 2]), "found output \\[2, 4, 4\\]"),
+    ("long bias", tensor(BIAS, shape=[1, 3], data=bytes(12)), "found 3 values of bias"),
+    ("sum's shape", tensor(SUM, shape=[1, 4, 4, 1]), "ADD: found output of shape"),
+    ("unbroadcastable", tensor(DEPTHWISED, shape=[1, 4, 3, 2]), "found output|equal or broadcast"),
+    (
+        "short buffer",
+        tensor(KERNEL, data=bytes(35)),
+        "tensor 1 'first/weights': buffer 2: found 35",
+    ),
+    ("long buffer", tensor(KERNEL, data=bytes(37)), "found 37 bytes; allowed: 36 bytes for shape"),
+    ("wider type", tensor(KERNEL, dtype="float64"), "allowed: 288 bytes for shape"),
+    ("buffer 9999", tensor(KERNEL, buffer=9999), "found buffer 9999; allowed: the model's 9 buf"),
+    ("buffer 2^32-1", tensor(KERNEL, buffer=2**32 - 1), "found buffer 4294967295"),
+    ("data behind", tensor(KERNEL, data=None, data_offset=2**33, data_size=36), "2 GB"),
+    ("data size only", tensor(KERNEL, data=None, data_size=2**40), "above 2 GB"),
+    ("sparse", tensor(KERNEL, sparse=True), "tensor 1 'first/weights': found a sparse tensor"),
+    ("constant variable", tensor(KERNEL, variable=True), "found a variable with constant data"),
+    ("negative type", tensor(IMAGE, dtype=-1), "found type number -1"),
+    ("scale 0", tensor(KERNEL, scales=[0.0]), "CONV_2D: found scale 0.0 of tensor 1 'first/weig"),
+    ("scale -1", tensor(IMAGE, scales=[-1.0]), "found scale -1.0 of tensor 0 'input'"),
+    ("scale NaN", tensor(BIAS, scales=[float("nan")]), "found scale nan of tensor 2 'first/bias'"),
+    ("scale infinite", tensor(SUM, scales=[float("inf")]), "ADD: found scale inf of tensor 7"),
+    ("one of the scales", tensor(KERNEL, scales=[1, 0], zero_points=[0, 0]), "found scale 0.0"),
+    ("zero point 256", tensor(IMAGE, zero_points=[256]), "found zero point 256; .*0 to 255 for u"),
+    ("zero point -1", tensor(SUM, zero_points=[-1]), "tensor 7 .*: found zero point -1"),
+    ("zero point 2^62", tensor(BIAS, zero_points=[2**62]), "for int32"),
+    ("more zero points", tensor(IMAGE, zero_points=[1, 2]), "1 scales and 2 zero points"),
+    ("no zero points", tensor(IMAGE, zero_points=None), "1 scales and 0 zero points"),
+    (
+        "three scales",
+        tensor(KERNEL, scales=[1] * 3, zero_points=[0] * 3),
+        "found 3 scales; .* 1 or",
+    ),
+    ("axis 4", tensor(KERNEL, axis=4), "found quantized dimension 4"),
+    ("axis -1", tensor(KERNEL, axis=-1), "found quantized dimension -1"),
+    (
+        "scales along the inputs",
+        tensor(KERNEL, scales=[1, 1], zero_points=[0, 0], axis=3),
+        "scales along dimension 3 of the kernel; allowed: 0",
+    ),
+    (
+        "reads its own output",
+        operator(2, inputs=[3, SUM]),
+        "operator 2 'ADD': found input tensor 7",
+    ),
+    ("cycle", lambda b: b.operators.reverse(), "which nothing has written"),
+    ("written twice", lambda b: b.operators.append(b.operators[2]), "which has a value already"),
+    ("writes a graph input", model(inputs=[IMAGE, SUM]), "found output tensor 7 'sum', which has"),
+    ("writes a constant", tensor(SUM, data=bytes(32)), "found output tensor 7 'sum', which has"),
+    ("output never written", lambda b: b.operators.pop(), "graph: found output tensor 7 'sum'"),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
+def test_a_model_that_contradicts_itself_is_refused_and_the_place_named(
+    change: Change, text: str
+) -> None:
+    builder = small_model()
+    change(builder)
+    result = outcome(builder.build([SUM]))
+    assert isinstance(result, ModelError), result
+    assert re.search(text, str(result)), str(result)
+
+
+def variable_instead_of_input(builder: ModelBuilder) -> None:
+    builder.inputs.clear()
+    builder.tensors[IMAGE].variable = True
+
+
+READ: list[tuple[str, Change]] = [
+    ("unchanged", lambda builder: None),
+    ("tensor without name", tensor(CONVOLVED, name=None)),
+    ("name with line breaks", tensor(CONVOLVED, name="a\nb\x1b[2J")),
+    ("no quantisation", tensor(IMAGE, scales=None, zero_points=None)),
+    ("zero points only", tensor(IMAGE, scales=None)),
+    ("no scales", tensor(IMAGE, scales=[], zero_points=[])),
+    ("no bias", operator(0, inputs=[0, 1])),
+    ("absent bias", operator(0, inputs=[0, 1, -1])),
+    ("operator 210", operator(2, kind=210)),
+    ("operator 2^31-1", operator(2, kind=2**31 - 1)),
+    ("type 100", tensor(SUM, dtype=100)),
+    ("activation tanh", option(0, FusedActivationFunction=4)),
+    ("activation 99", option(0, FusedActivationFunction=99)),
+    ("addition without options", operator(2, options=None)),
+    ("variable as input", variable_instead_of_input),
+    ("two subgraphs", model(subgraphs=2)),
+]
+
+
+@pytest.mark.parametrize("change", [c[1] for c in READ], ids=[c[0] for c in READ])
+def test_a_model_that_is_only_unusual_is_read(change: Change) -> None:
+    builder = small_model()
+    change(builder)
+    assert isinstance(outcome(builder.build([SUM])), Graph)
+
+
+def test_scales_of_other_operators_may_be_anything() -> None:
+    builder = ModelBuilder()
+    result = builder.tensor((1, 2), float("nan"))
+    builder.operator("SOFTMAX", [builder.input((1, 2), 0.0)], [result])
+    assert isinstance(outcome(builder.build([result])), Graph)
+
+
+def test_names_are_quoted_and_shortened_in_messages() -> None:
+    builder = small_model()
+    builder.tensors[IMAGE].name = "line\nbreak" + "x" * 1000
+    builder.tensors[IMAGE].scales = [0.0]
+    text = str(outcome(builder.build([SUM])))
+    assert "line\\nbreakxxx" in text
+    assert len(text) < 250
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (
+            b"",
+            "small.tflite: found 0 bytes; allowed: a TFLite model, whose bytes 4 to 7 are 'TFL3'",
+        ),
+        (b"\x18\0\0\0TFL", "small.tflite: found 7 bytes"),
+        (
+            b"\x18\0\0\0TFL3",
+            "small.tflite: model: found the table at byte 24; allowed: bytes 0 to 7",
+        ),
+        (b"\xff\xff\xff\xffTFL3", "found the table at byte 4294967295"),
+        (b"\0\0\0\0TFL3", "small.tflite: model: found schema version 0; allowed: version 3"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "found b'\\r\\n\\x1a\\n' in bytes 4 to 7; allowed: 'TFL3'"),
+    ],
+)
+def test_what_is_no_model_is_refused(data: bytes, text: str) -> None:
+    result = outcome(data)
+    assert isinstance(result, ModelError)
+    assert text in str(result)
+
+
+def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
+    fifo = tmp_path / "pipe.tflite"
+    os.mkfifo(fifo)
+    picture = tmp_path / "picture.tflite"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    large = tmp_path / "large.tflite"
+    with open(large, "wb") as file:
+        file.write(b"\x18\0\0\0TFL3")
+        file.truncate(2**31)
+    cases: list[tuple[str | Path, str]] = [
+        (tmp_path / "missing.tflite", "missing.tflite: can't be read: No such file or directory"),
+        (tmp_path, "found a folder; allowed: a .tflite file"),
+        (fifo, "pipe.tflite: found no regular file"),
+        ("/dev/zero", "found no regular file"),
+        (picture, "picture.tflite: found b'"),
+        (large, "found 2147483648 bytes; allowed: up to 2147483647"),
+    ]
+    for path, text in cases:
+        with pytest.raises(ModelError, match=re.escape(text)):
+            tflite.load(path)
+    # Python 3.13 words it "embedded null character in path".
+    with pytest.raises(ModelError, match=r"can't be read: .*embedded null (byte|character)"):
+        tflite.load("zero\0character")
+
+
+def test_every_prefix_ends_in_an_error() -> None:
+    data = small_bytes()
+    for size in range(len(data) - 8):
+        result = outcome(data[:size])
+        # The end of the file is a string nobody reads.
+        assert isinstance(result, ModelError) or size > len(data) - 32
+
+
+@pytest.mark.parametrize("value", [0, 1, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_every_word_may_be_anything(value: int) -> None:
+    data = small_bytes()
+    for position in range(0, len(data) - 3, 4):
+        outcome(data[:position] + struct.pack("<I", value) + data[position + 4 :])
+
+
+def test_random_bytes_may_be_anything() -> None:
+    data = small_bytes()
+    rng = random.Random(1)
+    for _ in range(1500):
+        changed = bytearray(data)
+        for _ in range(rng.choice([1, 1, 2, 8, 64])):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        outcome(bytes(changed))
+
+
+def test_an_offset_that_is_not_aligned_is_harmless() -> None:
+    data = small_bytes()
+    start = data.index(bytes(range(36)))
+    for shift in (1, 2, 3):
+        moved = data[: start - 4] + bytes(shift) + data[start - 4 :]
+        outcome(moved)
+
+
+def bomb(tables: int, length: int) -> bytes:
+    """``tables`` tensors that are all one and the same, with a name of ``length`` bytes."""
+    builder = ModelBuilder()
+    builder.tensor((1,), name="x" * length)
+    builder.tensor_repeats = tables
+    return builder.build([])
+
+
+def test_tables_that_share_a_long_list_are_refused_soon() -> None:
+    result = outcome(bomb(tflite.MOST_TABLES, 1_000_000))
+    assert "found lists that overlap or never end" in str(result)
+
+
+def test_as_many_tensors_as_allowed_are_read_soon_and_more_are_refused() -> None:
+    result = outcome(bomb(tflite.MOST_TABLES, 1000))
+    assert isinstance(result, Graph)
+    assert len(result.tensors) == tflite.MOST_TABLES
+    result = outcome(bomb(tflite.MOST_TABLES + 1, 1000))
+    assert "main subgraph: tensors: found 16385; allowed: up to 16384" in str(result)
+
+
+def test_the_worst_lists_take_bounded_time_and_memory() -> None:
+    builder = ModelBuilder()
+    image = builder.input((1,), None)
+    count = tflite.READ_LIMIT // 4 - 1000
+    result = builder.tensor((1,), None)
+    builder.operator("PACK", [image] * count, [result])
+    data = builder.build([result])
+    assert isinstance(outcome(data), Graph)
+    tracemalloc.start()
+    tflite.parse(data, "small.tflite")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * tflite.READ_LIMIT
+
+
+def test_many_operators_that_share_many_scales_are_refused_soon() -> None:
+    builder = small_model()
+    channels = 50_000
+    kernel = builder.constant(
+        np.zeros((channels, 1, 1, 2), np.uint8), [0.5] * channels, 0, name="shared"
+    )
+    for _ in range(200):
+        result = builder.tensor((1, 4, 4, channels), 1.0)
+        builder.operator("CONV_2D", [IMAGE, kernel], [result], builder.operators[0].options)
+    assert "lists that overlap" in str(outcome(builder.build([SUM])))
