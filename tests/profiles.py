@@ -12,6 +12,7 @@ import lapilli
 from lapilli.compiler import stages as compiler
 from lapilli.emulator.timing import Cycles, Traffic
 from lapilli.hw.chips import find_by_name
+from lapilli.litert.node_times import NodeTimes
 from lapilli.model import tflite
 from lapilli.profile.events import (
     NO_COEFFICIENTS,
@@ -25,7 +26,6 @@ from lapilli.profile.events import (
     SramUse,
 )
 from lapilli.profile.measure import Measured, Subject, profile_graph
-from lapilli.profile.stamps import NodeTimes
 from lapilli.profile.stream import limits_of
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from lapilli.errors import DeviceError, LapilliError, Unsupported, UsageError
 from lapilli.litert import tflite_c
+from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.runtime_graph import (
     Partition,
     int_array,
@@ -38,7 +39,6 @@ from lapilli.litert.runtime_graph import (
     view,
 )
 from lapilli.model.graph import Graph
-from lapilli.profile.stamps import NodeTimes
 
 if TYPE_CHECKING:
     from lapilli.device.counters import Counters

@@ -11,6 +11,7 @@ from lapilli.device.open import EMULATOR_PREFIX
 from lapilli.emulator.timing import Decoded
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip, find_by_name
+from lapilli.litert.node_times import NodeTimes
 from lapilli.model.graph import Graph, Operator
 from lapilli.profile.events import (
     JobRecord,
@@ -25,7 +26,6 @@ from lapilli.profile.events import (
     total_cycles_of,
     total_traffic_of,
 )
-from lapilli.profile.stamps import NodeTimes
 from lapilli.profile.stream import limits_of, read_jobs
 from lapilli.program.program import Part, Program
 from lapilli.program.recording import Recording
