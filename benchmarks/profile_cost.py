@@ -25,17 +25,21 @@ REPEAT = 3
 LIMIT = 1.2
 RUN = """
 import sys, time
-import numpy
-from lapilli.litert.inference import Inference
+import lapilli, numpy
+from lapilli.litert.runtime import interpreter_class
 model, runs, profiled = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "yes"
-inference = Inference(model, device="emulator:a311d", profile=profiled)
+delegate = lapilli.Delegate("emulator:a311d", profile=profiled)
+interpreter = interpreter_class()(model, experimental_delegates=[delegate])
+interpreter.allocate_tensors()
 random = numpy.random.default_rng(0)
-inference.feed([random.integers(0, 256, t.shape).astype(t.dtype) for t in inference.input_tensors])
+for each in interpreter.get_input_details():
+    values = random.integers(0, 256, each["shape"]).astype(each["dtype"])
+    interpreter.set_tensor(each["index"], values)
 start = time.process_time()
 for _ in range(runs):
-    inference.run()
+    interpreter.invoke()
 if profiled:
-    assert inference.delegate.last_profile.npu_cycles
+    assert delegate.last_profile.npu_cycles
 print(time.process_time() - start)
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lapilli.compiler.stages import compile_model as compile
     from lapilli.device.open import open_device
     from lapilli.device.pipeline import Pipeline
-    from lapilli.litert.delegate import Delegate
+    from lapilli.profile.delegate import Delegate
     from lapilli.program.program import Program
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ __all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "open_de
 _HOMES = {
     "compile": ("lapilli.compiler.stages", "compile_model"),
     "open_device": ("lapilli.device.open", "open_device"),
-    "Delegate": ("lapilli.litert.delegate", "Delegate"),
+    "Delegate": ("lapilli.profile.delegate", "Delegate"),
     "Pipeline": ("lapilli.device.pipeline", "Pipeline"),
     "Program": ("lapilli.program.program", "Program"),
 }

@@ -25,7 +25,8 @@ from lapilli.device.runner import LoadedPart
 from lapilli.diff.statistics import Difference, Values, difference, total
 from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
 from lapilli.litert import runtime as litert
-from lapilli.litert.delegate import Delegate, Verdict
+from lapilli.litert.backend import NpuBackend, Verdict
+from lapilli.litert.delegate import Delegate
 from lapilli.litert.inference import litert_failure
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor
@@ -278,37 +279,24 @@ class _SeenPart:
         np.copyto(out.reshape(-1), self._values[tensor].reshape(-1))
 
 
-class _SeenNpu:
-    """A delegate's backend whose parts have every tensor as an output."""
+class _SeenNpu(NpuBackend):
+    """The delegate's own backend, with parts that have every tensor as an output."""
 
     def __init__(self, device: Device, schedule: str) -> None:
-        self._device = device
-        self._schedule = schedule
+        super().__init__(device, schedule)
         self.values: TensorValues = {}
-
-    def verdicts(self, graph: Graph) -> Sequence[Verdict]:
-        """Those of the device's chip."""
-        return support.judge_all(graph, self._device.chip)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
-    ) -> Part:
+    ) -> Any:
         """A part with the outputs asked for and all others."""
-        positions = {operator.index: i for i, operator in enumerate(graph.operators)}
-        chosen = [positions[index] for index in operators]
-        made = [t for i in chosen for t in graph.operators[i].outputs]
-        return compile_part(
-            graph,
-            chosen,
-            self._device.chip,
-            self._schedule,
-            inputs,
-            tuple(dict.fromkeys((*outputs, *made))),
-        )
+        chosen = set(operators)
+        made = [t for op in graph.operators if op.index in chosen for t in op.outputs]
+        return super().compile(graph, operators, inputs, tuple(dict.fromkeys((*outputs, *made))))
 
     def load(self, part: Part) -> _SeenPart:
         """On the device."""
-        return _SeenPart(LoadedPart(self._device, part), self.values)
+        return _SeenPart(LoadedPart(self.device, part), self.values)
 
     def close(self) -> None:
         """The device is its opener's."""

@@ -15,11 +15,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.diff.layers import random_inputs
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
-from lapilli.litert.delegate import _Npu
+from lapilli.litert.backend import NpuBackend
 from lapilli.litert.inference import Inference, Values
 from lapilli.program.program import Part
 
@@ -172,16 +173,16 @@ class _TimedPart:
         self._counted_to = None
 
 
-class _TimedNpu(_Npu):
+class _TimedNpu(NpuBackend):
     """The delegate's own backend, with parts that count."""
 
     def __init__(self, device: str, schedule: str) -> None:
-        super().__init__(device, schedule)
+        super().__init__(open_device(device), schedule)
         self.parts: list[_TimedPart] = []
 
     def load(self, part: Part) -> _TimedPart:
         """On the device."""
-        self.parts.append(_TimedPart(super().load(part)))  # type: ignore[arg-type]
+        self.parts.append(_TimedPart(LoadedPart(self.device, part)))
         return self.parts[-1]
 
     def seconds(self) -> tuple[float, float]:

@@ -112,7 +112,7 @@ def test_waiting_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     chip = find_by_name("a311d")
     assert chip is not None
     fast = measured().spent
-    monkeypatch.setattr("lapilli.device.open.open_device", lambda name: SlowDevice(chip))
+    monkeypatch.setattr("lapilli.profile.benchmark.open_device", lambda name: SlowDevice(chip))
     slow = measured().spent
     assert slow.device >= 1e6 * WAIT
     assert max(slow.python, slow.cpu) < 1e6 * WAIT / 2

@@ -22,8 +22,8 @@ from lapilli.compiler import stages as compiler
 from lapilli.device import open as opening
 from lapilli.emulator.timing import Bound, time_stream, total_cycles
 from lapilli.errors import ExitCode, UsageError
-from lapilli.litert.delegate import Delegate
 from lapilli.profile import comparison, json_report, rows
+from lapilli.profile.delegate import Delegate
 from lapilli.profile.events import Origin, Processor
 from lapilli.profile.measure import profile_program, profile_recording
 from lapilli.profile.node_data import to_node_data

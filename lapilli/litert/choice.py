@@ -1,0 +1,50 @@
+"""Which of the operators that the NPU can run the delegate takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lapilli.errors import Unsupported
+from lapilli.litert.backend import Verdict
+from lapilli.litert.runtime_graph import preview
+from lapilli.model.graph import Graph
+
+
+def supported(graph: Graph, verdicts: Sequence[Verdict]) -> list[int]:
+    """Indices of the operators that the NPU can run."""
+    return [
+        operator.index
+        for operator, verdict in zip(graph.operators, verdicts, strict=True)
+        if verdict.supported
+    ]
+
+
+def worth_taking(pointer: Any, operators: Sequence[int], minimum: int) -> list[int]:
+    """The operators whose partitions, as the runtime cuts them, have ``minimum`` operators or
+    more."""
+    chosen = list(operators)
+    while minimum > 1 and chosen:
+        partitions = preview(pointer, chosen)
+        kept = [i for p in partitions if len(p.operators) >= minimum for i in p.operators]
+        if len(kept) == len(chosen):
+            break
+        # What is given up joins the CPU's operators, which can shift the other cuts: look again.
+        chosen = sorted(kept)
+    return chosen
+
+
+def refuse_leftovers(graph: Graph, verdicts: Sequence[Verdict], taken: Iterable[int]) -> None:
+    """For ``strict``: Unsupported that names every operator left, with the reason."""
+    on_npu = set(taken)
+    left = [
+        f"operator {operator.index} ({operator.kind}): "
+        + ("its partition is smaller than min_partition" if verdict.supported else verdict.reason)
+        for operator, verdict in zip(graph.operators, verdicts, strict=True)
+        if operator.index not in on_npu
+    ]
+    if left:
+        raise Unsupported(
+            f"strict: {len(left)} of {len(graph.operators)} operators would stay on the CPU; "
+            + "; ".join(left)
+        )

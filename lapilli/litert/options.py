@@ -1,0 +1,44 @@
+"""The delegate's options, and what is said of one that can't be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lapilli.compiler.stages import SCHEDULES
+from lapilli.errors import UsageError
+
+_OPTIONS = (
+    "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
+    "profile (bool)"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``Delegate`` was given; UsageError for a value that is not allowed."""
+
+    device: str = "auto"
+    schedule: str = "best"
+    strict: bool = False
+    min_partition: int = 1
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        device, schedule, least = self.device, self.schedule, self.min_partition
+        if not isinstance(device, str):
+            raise UsageError(f"device is a name such as 'emulator:a311d' or 'auto', not {device!r}")
+        if schedule not in SCHEDULES:
+            raise UsageError(f"schedule is one of {', '.join(sorted(SCHEDULES))}, not {schedule!r}")
+        if not isinstance(self.strict, bool):
+            raise UsageError(f"strict is True or False, not {self.strict!r}")
+        if isinstance(least, bool) or not isinstance(least, int) or least < 1:
+            raise UsageError(f"min_partition is an integer of 1 or more, not {least!r}")
+        if not isinstance(self.profile, bool):
+            raise UsageError(f"profile is True or False, not {self.profile!r}")
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """UsageError for the first of ``names``, which are no options."""
+    for name in names:
+        raise UsageError(f"unknown option {name!r}; options are {_OPTIONS}")

@@ -1,0 +1,33 @@
+"""What is known of one graph that the delegate was applied to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lapilli.litert.backend import Verdict
+from lapilli.litert.node_times import NodeTimes
+from lapilli.model.graph import Graph
+
+
+@dataclass(eq=False)
+class Preparation:
+    """One graph in one interpreter; each partition is entered by its kernel.
+
+    ``graph`` is dropped, with its copies of the constants, once everything is compiled. ``parts``:
+    the compiled part of each partition, by its operators. With ``profile`` its ``outline``, the
+    graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
+    """
+
+    graph: Graph | None
+    verdicts: tuple[Verdict, ...]
+    parts: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    outline: Graph | None = None
+    nodes: tuple[NodeTimes, ...] = ()
+
+    def note(self, node: NodeTimes) -> None:
+        """Keep a node's times; one that ran before begins another inference."""
+        if any(node.operators == known.operators for known in self.nodes):
+            self.nodes = ()
+        self.nodes = (*self.nodes, node)

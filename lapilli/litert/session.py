@@ -1,0 +1,128 @@
+"""A delegate's life with the runtime: applied to graphs, making kernels, closed at last."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from lapilli.errors import Unsupported, UsageError
+from lapilli.litert import choice
+from lapilli.litert.backend import Backend
+from lapilli.litert.callbacks import kernel_registration, structure_of
+from lapilli.litert.kernel import Kernel
+from lapilli.litert.options import Options
+from lapilli.litert.preparation import Preparation
+from lapilli.litert.runtime_graph import int_array, owned, partition_of, read_graph, require
+
+_log = logging.getLogger(__name__)
+
+_NOT_PRESENTED = (
+    "LiteRT did not apply the delegate. It refuses to where a tensor's shape is known only at run "
+    "time (dynamic-sized tensors): give such a model fixed shapes, or run it without the delegate"
+)
+
+
+class Session:
+    """Backend, options and results of one Delegate, and the structure the runtime points to.
+
+    It lives as long as the Delegate or a kernel does. ``main``: what is known of the model's main
+    graph, the first a runtime presents.
+    """
+
+    def __init__(self, backend: Backend, options: Options) -> None:
+        self.backend = backend
+        self.options = options
+        self.error: BaseException | None = None
+        self._lock = threading.RLock()
+        self._preparations: dict[int, Preparation] = {}
+        self._current: Preparation | None = None
+        self._kernels = 0
+        self._closed = False
+        self._structure = structure_of(self)
+
+    @property
+    def address(self) -> int:
+        """Of the TfLiteDelegate."""
+        return ctypes.addressof(self._structure)
+
+    @property
+    def main(self) -> Preparation | None:
+        """None until the delegate was applied."""
+        with self._lock:
+            return next(iter(self._preparations.values()), None)
+
+    def applied_anew(self) -> None:
+        """Another interpreter asks for the structure: what follows is its graph."""
+        with self._lock:
+            self._demand_open()
+            self._preparations = {}
+            # Prepare clears it. If the runtime does not come that far it tells nobody why.
+            self.error = Unsupported(_NOT_PRESENTED)
+
+    def _demand_open(self) -> None:
+        if self._closed:
+            raise UsageError("this Delegate was closed; make a new one")
+
+    # --------------------------------------------------------------------- what the runtime calls
+
+    def prepare(self, pointer: Any) -> None:
+        """Read the graph, decide, and let the runtime replace what the NPU takes."""
+        with self._lock:
+            self._demand_open()
+            self.error = None
+            graph = read_graph(pointer)
+            verdicts = tuple(self.backend.verdicts(graph))
+            supported = choice.supported(graph, verdicts)
+            taken = choice.worth_taking(pointer, supported, self.options.min_partition)
+            outline = owned(graph, ()) if self.options.profile else None
+            preparation = Preparation(owned(graph, taken), verdicts, outline=outline)
+            self._preparations[ctypes.addressof(pointer.contents)] = preparation
+            if self.options.strict:
+                choice.refuse_leftovers(graph, verdicts, taken)
+            _log.info("%d of %d operators go to the NPU", len(taken), len(graph.operators))
+            if taken:
+                self._replace(pointer, preparation, taken)
+
+    def _replace(self, pointer: Any, preparation: Preparation, operators: Sequence[int]) -> None:
+        """Have the runtime ask for a kernel for each partition of ``operators``."""
+        self._current = preparation
+        try:
+            status = pointer.contents.ReplaceNodeSubsetsWithDelegateKernels(
+                pointer, kernel_registration(), int_array(operators), ctypes.byref(self._structure)
+            )
+        finally:
+            self._current = None
+        if self.error is not None:
+            preparation.parts.clear()
+            raise self.error
+        require(status, "replace operators by NPU partitions")
+
+    def new_kernel(self, parameters: Any) -> Kernel:
+        """For a partition of the graph being prepared; the device stays open for it."""
+        with self._lock:
+            assert self._current is not None
+            partition = partition_of(parameters)
+            kernel = Kernel(self, self.backend, self._current, partition, self.options.profile)
+            self._kernels += 1
+            return kernel
+
+    def free_kernel(self, kernel: Kernel) -> None:
+        """Free its part, then close the device behind the last kernel of a closed Delegate."""
+        try:
+            kernel.close()
+        finally:
+            with self._lock:
+                self._kernels -= 1
+                if self._closed and self._kernels == 0:
+                    self.backend.close()
+
+    def close(self) -> None:
+        """Close the device, or have the last kernel do it."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._kernels == 0:
+                    self.backend.close()

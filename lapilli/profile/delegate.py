@@ -1,0 +1,47 @@
+"""``lapilli.Delegate``: LiteRT's delegate, which also tells where an inference's time went."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from lapilli.litert import delegate as litert
+from lapilli.litert.backend import NpuBackend
+from lapilli.litert.preparation import Preparation
+
+if TYPE_CHECKING:
+    from lapilli.profile.events import JobRecord, Profile
+
+
+class Delegate(litert.Delegate):
+    __doc__ = litert.Delegate.__doc__
+
+    @cached_property
+    def _jobs(self) -> WeakKeyDictionary[Preparation, tuple[JobRecord, ...]]:
+        """What was read of a graph's command streams, which stay the same."""
+        return WeakKeyDictionary()
+
+    @property
+    def last_profile(self) -> Profile | None:
+        """With ``profile``: where the time of the last inference went, worked out when asked for.
+        None before the first. CPU operators before the first NPU node and behind the last have no
+        time in it: the runtime does not call us there."""
+        main, backend = self._session.main, self._session.backend
+        if main is None or main.outline is None or not isinstance(backend, NpuBackend):
+            return None
+        if not main.nodes or not main.parts:
+            return None
+        # Imported late: most who run a model never ask for a profile.
+        from lapilli.profile.measure import Subject, measured_between, profile_graph
+
+        device = backend.device
+        subject = Subject(main.outline.name, "model", device.name, backend.schedule)
+        measured = measured_between(main.nodes, device.name)
+        known = self._jobs.get(main)
+        # The emulator has decoded all coefficients; a board tells nothing of the kind.
+        decoded = getattr(device, "counts", None)
+        parts = tuple(main.parts.values())
+        found = profile_graph(main.outline, device.chip, parts, subject, measured, known, decoded)
+        self._jobs[main] = found.jobs
+        return found
