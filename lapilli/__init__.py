@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lapilli.version import VERSION
+
 if TYPE_CHECKING:
     from lapilli.compiler.stages import compile_model as compile
     from lapilli.device.open import open_device
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from lapilli.profile.delegate import Delegate
     from lapilli.program.program import Program
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "open_device"]
 
 _HOMES = {

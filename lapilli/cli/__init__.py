@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from lapilli import __version__
 from lapilli.cli import errors
+from lapilli.version import VERSION
 
 DEBUG = "--debug"
 
@@ -106,7 +106,7 @@ class Commands(click.Group):
 @click.command(
     cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, "-V", "--version", message="lapilli %(version)s")
+@click.version_option(VERSION, "-V", "--version", message="lapilli %(version)s")
 @click.option(DEBUG, is_flag=True, help="Show a traceback for every error.")
 def commands(debug: bool) -> None:
     """Compile, run and understand quantised TFLite models on VeriSilicon VIPNano NPUs.

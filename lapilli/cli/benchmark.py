@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
+from lapilli.answers.inputs import load_input, random_inputs
 from lapilli.cli import options, text
-from lapilli.diff.layers import random_inputs
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
-from lapilli.litert.inference import load_input
 from lapilli.profile.benchmark import SPENT, Benchmark, Limits, Report, to_json
 
 LABELS = {"device": "device, submit and wait", "python": "Python", "cpu": "CPU operators, LiteRT"}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lapilli.cli.jobs import job_rows
 from lapilli.errors import ModelError
 from lapilli.litert import runtime as litert
-from lapilli.litert.inference import Inference, Values
+from lapilli.litert.inference import Inference
+from lapilli.model.graph import Values
 from lapilli.program import recording
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from lapilli.answers.inputs import load_input, random_inputs
 from lapilli.cli import options, text
 from lapilli.diff.layers import (
     ACCUMULATED,
@@ -22,16 +23,14 @@ from lapilli.diff.layers import (
     Diff,
     Layer,
     diff,
-    random_inputs,
 )
 from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
-from lapilli.diff.statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference, Values
+from lapilli.diff.statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference
 from lapilli.errors import ResultsDiffer, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
-from lapilli.litert.inference import load_input
 from lapilli.model import tflite
-from lapilli.model.graph import Graph
+from lapilli.model.graph import Graph, Values
 
 WIDE = 100
 """From this width on, output shapes are shown."""

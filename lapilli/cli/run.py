@@ -16,13 +16,15 @@ import numpy as np
 from lapilli.answers import detection, draw, images, results
 from lapilli.answers import labels as label_files
 from lapilli.answers.detection import Detection
+from lapilli.answers.inputs import Input, read_input
 from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options
 from lapilli.cli.text import clean, count
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
-from lapilli.litert.inference import Inference, Input, Times, Values, read_input
+from lapilli.litert.inference import Inference, Times
+from lapilli.model.graph import Values
 
 DEFAULT_TOP = 5
 DEFAULT_THRESHOLD = 0.5

@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.answers.inputs import random_inputs
 from lapilli.compiler import support
 from lapilli.compiler.stages import compile_part, schedule_named
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
-from lapilli.diff.statistics import Difference, Values, difference, total
+from lapilli.diff.statistics import Difference, difference, total
 from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
 from lapilli.litert import runtime as litert
 from lapilli.litert.backend import NpuBackend, Verdict
 from lapilli.litert.delegate import Delegate
 from lapilli.litert.inference import litert_failure
 from lapilli.model import tflite
-from lapilli.model.graph import Graph, Operator, Tensor
+from lapilli.model.graph import Graph, Operator, Tensor, Values
 from lapilli.program.device import Device
 from lapilli.program.program import Part
 
@@ -172,28 +173,6 @@ def diff(
     finally:
         if isinstance(device, str):
             opened.close()
-
-
-def random_inputs(graph: Graph, seed: int = 0) -> list[Values]:
-    """Values of 0 to 255 for integers, wrapped into their type, and -1 to 1 for floats. For seed 0
-    and uint8 they are the inputs of the recordings."""
-    random = np.random.default_rng(seed)
-    found: list[Values] = []
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        try:
-            dtype = np.dtype(tensor.dtype)
-        except TypeError as error:
-            raise Unsupported(
-                f"input {tensor.name}: no random values of type {tensor.dtype}; "
-                "give values with --input"
-            ) from error
-        if dtype.kind == "f":
-            found.append(random.uniform(-1, 1, tensor.shape).astype(dtype))
-        else:
-            limit = 2 if dtype.kind == "b" else 256
-            found.append(random.integers(0, limit, tensor.shape).astype(dtype))
-    return found
 
 
 # ------------------------------------------------------------------------------- the interpreters

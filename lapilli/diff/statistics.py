@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lapilli.answers.results import dequantise
-from lapilli.model.graph import Quantization
-
-Values = NDArray[np.generic]
+from lapilli.model.graph import Quantization, Values
 
 HISTOGRAM_BOUNDS = (0, 1, 2, 4, 8)
 """Largest |d| of each class of the histogram but the last, which has no bound."""

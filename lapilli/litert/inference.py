@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lapilli.answers import images
 from lapilli.errors import LapilliError, ModelError
 from lapilli.litert import runtime as litert
 from lapilli.litert.delegate import Delegate
 from lapilli.model import tflite
-from lapilli.model.graph import Graph, Tensor
-
-Values = NDArray[np.generic]
+from lapilli.model.graph import Graph, Tensor, Values
 
 
 @dataclass(frozen=True)
@@ -40,15 +34,6 @@ class CpuOperator:
     kind: str
     reason: str
     rule: str = ""
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input tensor's values; ``picture_size`` is (width, height) of the picture they were made
-    of, None for an .npy file."""
-
-    values: Values
-    picture_size: tuple[int, int] | None
 
 
 LEFT_BY_SIZE = "Its part has fewer operators than min_partition."
@@ -177,11 +162,6 @@ class Inference:
         self.delegate.close()
 
 
-def load_input(path: str | Path, tensor: Tensor) -> Values:
-    """An input tensor from an .npy file or a picture; raises ModelError if it does not fit."""
-    return read_input(path, tensor).values
-
-
 def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> Exception:
     """What to raise for an error of LiteRT's: the delegate's own if it was the one that failed."""
     if isinstance(error, LapilliError):
@@ -192,36 +172,3 @@ def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> Ex
     if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
         return told
     return ModelError(f"{name}: LiteRT refuses the model: {text}")
-
-
-def read_input(path: str | Path, tensor: Tensor) -> Input:
-    """The same, with the picture's size."""
-    if str(path).endswith(".npy"):
-        return Input(_load_array(path, tensor), None)
-    shape = tensor.shape
-    if len(shape) != 4 or shape[0] != 1 or tensor.dtype not in ("uint8", "int8", "float32"):
-        raise ModelError(
-            f"{path}: input {tensor.name} is {tensor.dtype} of shape {list(shape)}, "
-            "not a picture; give an .npy file"
-        )
-    pixels = images.load_picture(path, shape[3])
-    size = (pixels.shape[1], pixels.shape[0])
-    return Input(images.to_input(pixels, shape, tensor.dtype), size)
-
-
-def _load_array(path: str | Path, tensor: Tensor) -> Values:
-    try:
-        with open(path, "rb") as file:
-            values: Values = np.load(file, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise ModelError(f"{path}: not an .npy file of plain numbers ({error})") from error
-    if not isinstance(values, np.ndarray):
-        raise ModelError(f"{path}: holds several arrays; give one .npy file an input")
-    if values.dtype.name != tensor.dtype or values.size != tensor.size:
-        raise ModelError(
-            f"{path}: {values.dtype} of shape {list(values.shape)}, but input "
-            f"{tensor.name} takes {tensor.dtype} of shape {list(tensor.shape)}"
-        )
-    return values.reshape(tensor.shape)

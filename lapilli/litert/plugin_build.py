@@ -15,7 +15,6 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-import lapilli
 from lapilli.errors import Unsupported
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -49,7 +48,7 @@ def _cache_directory() -> Path:
 
 def _module_paths() -> list[str]:
     """Where a Python started by another program finds this package and what it needs."""
-    own = str(Path(lapilli.__file__).parents[1])
+    own = str(Path(__file__).parents[2])
     return list(dict.fromkeys(path for path in (own, *sys.path) if path and Path(path).exists()))
 
 

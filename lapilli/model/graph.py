@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Constant: TypeAlias = NDArray[np.generic]
+Values: TypeAlias = NDArray[np.generic]
+"""A tensor's values, in its shape and type."""
 
 
 class Padding(Enum):

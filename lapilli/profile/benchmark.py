@@ -15,13 +15,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from lapilli.answers.inputs import random_inputs
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
-from lapilli.diff.layers import random_inputs
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
 from lapilli.litert.backend import NpuBackend
-from lapilli.litert.inference import Inference, Values
+from lapilli.litert.inference import Inference
+from lapilli.model.graph import Values
 from lapilli.program.program import Part
 
 SCHEMA_VERSION = 1

@@ -110,7 +110,8 @@ def _litert_installed() -> bool:
 
 def _run(path: str, wishes: Wishes) -> Measured:
     """The inference whose time is the median of several."""
-    from lapilli.litert.inference import Inference, load_input
+    from lapilli.answers.inputs import load_input
+    from lapilli.litert.inference import Inference
 
     inference = Inference(path, device=wishes.device, schedule=wishes.schedule, profile=True)
     try:

@@ -6,10 +6,10 @@ import platform
 
 import numpy as np
 
-import lapilli
 from lapilli.errors import DeviceError
 from lapilli.litert import runtime as litert
 from lapilli.program.device import Device
+from lapilli.version import VERSION
 
 
 def versions() -> dict[str, str]:
@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
     except DeviceError:
         runtime = "not installed"
     return {
-        "lapilli": lapilli.__version__,
+        "lapilli": VERSION,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "litert": runtime,

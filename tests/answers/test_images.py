@@ -11,8 +11,8 @@ from models import ModelBuilder
 from numpy.typing import NDArray
 
 from lapilli.answers import images
+from lapilli.answers.inputs import load_input, read_input
 from lapilli.errors import ExitCode, ModelError
-from lapilli.litert.inference import load_input, read_input
 from lapilli.model.graph import Tensor
 
 Image: Any = pytest.importorskip("PIL.Image")

@@ -26,11 +26,12 @@ from shared_data import shared_data
 
 from lapilli.answers import detection, draw, images, labels, results
 from lapilli.answers.detection import Box, Detection
+from lapilli.answers.inputs import load_input
 from lapilli.answers.results import DetectionOutputs, Task
 from lapilli.cli.run import run
 from lapilli.compiler.stages import compile_model
 from lapilli.errors import ModelError, UsageError
-from lapilli.litert.inference import Inference, load_input
+from lapilli.litert.inference import Inference
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor
 

@@ -18,9 +18,10 @@ from click.testing import CliRunner, Result
 from models import ModelBuilder
 from shared_data import shared_data
 
+from lapilli.answers.inputs import load_input
 from lapilli.cli.run import run
 from lapilli.errors import ExitCode, LapilliError
-from lapilli.litert.inference import Inference, load_input
+from lapilli.litert.inference import Inference
 from lapilli.model import tflite
 
 Image: Any = pytest.importorskip("PIL.Image")
