@@ -15,15 +15,9 @@ import click
 
 from lapilli.answers.inputs import load_input, random_inputs
 from lapilli.cli import options, text
-from lapilli.diff.layers import (
-    ACCUMULATED,
-    ALONE,
-    REFERENCES,
-    YARDSTICKS,
-    Diff,
-    Layer,
-    diff,
-)
+from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
+from lapilli.diff.layers import diff
+from lapilli.diff.records import ACCUMULATED, ALONE, Diff, Layer
 from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
 from lapilli.diff.statistics import DEFINITIONS, HISTOGRAM_NAMES, Difference
 from lapilli.errors import ResultsDiffer, UsageError

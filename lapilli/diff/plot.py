@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lapilli.diff.layers import Diff, Layer
+from lapilli.diff.records import Diff, Layer
 from lapilli.errors import Unsupported
 
 if TYPE_CHECKING:

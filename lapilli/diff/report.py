@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lapilli.diff.layers import ACCUMULATED, ALONE, YARDSTICKS, Diff, Layer
+from lapilli.diff.interpreters import YARDSTICKS
+from lapilli.diff.records import ACCUMULATED, ALONE, Diff, Layer
 from lapilli.diff.statistics import HISTOGRAM_NAMES, Difference
 
 SCHEMA_VERSION = 1

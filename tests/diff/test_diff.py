@@ -22,7 +22,9 @@ from shared_data import shared_data
 from lapilli.answers.inputs import random_inputs
 from lapilli.cli import commands
 from lapilli.compiler.stages import compile_part
-from lapilli.diff.layers import ACCUMULATED, ALONE, REFERENCES, Diff, diff
+from lapilli.diff.interpreters import REFERENCES
+from lapilli.diff.layers import diff
+from lapilli.diff.records import ACCUMULATED, ALONE, Diff
 from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
 from lapilli.diff.statistics import HISTOGRAM_NAMES, Difference, difference, total
 from lapilli.emulator.machine import EmulatedDevice

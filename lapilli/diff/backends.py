@@ -1,0 +1,98 @@
+"""What the delegate gets to see in a comparison: backends that keep, or repeat, what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapilli.device.runner import LoadedPart
+from lapilli.diff.interpreters import TensorValues
+from lapilli.litert.backend import NpuBackend, Verdict
+from lapilli.model.graph import Graph, Values
+from lapilli.program.device import Device
+from lapilli.program.program import Part
+
+
+class SeenPart:
+    """A loaded part; everything it computes is noted in ``values``."""
+
+    def __init__(self, loaded: LoadedPart, values: TensorValues) -> None:
+        self._loaded = loaded
+        self._values = values
+        self.write = loaded.write
+        self.close = loaded.close
+
+    def execute(self) -> None:
+        """Run, then read all outputs, also those that only we want."""
+        self._loaded.execute()
+        for binding in self._loaded.part.outputs:
+            self._values[binding.tensor] = self._loaded.read(binding.tensor)
+
+    def read(self, tensor: int, out: NDArray[Any]) -> None:
+        """As the delegate wants it."""
+        np.copyto(out.reshape(-1), self._values[tensor].reshape(-1))
+
+
+class SeenNpu(NpuBackend):
+    """The delegate's own backend, with parts that have every tensor as an output."""
+
+    def __init__(self, device: Device, schedule: str) -> None:
+        super().__init__(device, schedule)
+        self.values: TensorValues = {}
+
+    def compile(
+        self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+    ) -> Any:
+        """A part with the outputs asked for and all others."""
+        chosen = set(operators)
+        made = [t for op in graph.operators if op.index in chosen for t in op.outputs]
+        return super().compile(graph, operators, inputs, tuple(dict.fromkeys((*outputs, *made))))
+
+    def load(self, part: Part) -> SeenPart:
+        """On the device."""
+        return SeenPart(LoadedPart(self.device, part), self.values)
+
+    def close(self) -> None:
+        """The device is its opener's."""
+
+
+class Repeater:
+    """Backend and part in one: NPU operators give the values they gave before.
+
+    To read what CPU operators made, the runtime must keep all tensors, and then it cuts partitions
+    into single operators. So partitions run whole first, and this fills in what they gave.
+    """
+
+    def __init__(self, verdicts: Sequence[Verdict], values: Mapping[int, Values]) -> None:
+        self._verdicts = verdicts
+        self._values = values
+
+    def verdicts(self, graph: Graph) -> Sequence[Verdict]:
+        """As before."""
+        return self._verdicts
+
+    def compile(
+        self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+    ) -> Repeater:
+        """Nothing to do."""
+        return self
+
+    def load(self, part: Repeater) -> Repeater:
+        """The same."""
+        return part
+
+    def write(self, tensor: int, values: NDArray[Any]) -> None:
+        """Not needed."""
+
+    def execute(self) -> None:
+        """Done before."""
+
+    def read(self, tensor: int, out: NDArray[Any]) -> None:
+        """What the NPU gave."""
+        np.copyto(out.reshape(-1), self._values[tensor].reshape(-1))
+
+    def close(self) -> None:
+        """Nothing to free."""

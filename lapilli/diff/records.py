@@ -1,0 +1,89 @@
+"""What a comparison found: differences of each operator's outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lapilli.diff.statistics import Difference, total
+from lapilli.model.graph import Tensor
+
+_TITLES = {"xnnpack": "XNNPACK", "builtin": "builtin kernels", "ref": "reference kernels"}
+
+ALONE = (
+    "each NPU operator compiled by itself and given the CPU's values as inputs: what differs is "
+    "its own"
+)
+ACCUMULATED = (
+    "the model run through the delegate, whole partitions at a time, CPU operators by the same "
+    "CPU kernels on what the NPU made: differences travel; tensors inside a partition are read as "
+    "additional outputs"
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The CPU side. ``operators`` are done by XNNPACK, the rest by builtin kernels; it is None for
+    the other references, which do all."""
+
+    name: str
+    resolver: str
+    runtime: str
+    operators: int | None
+
+    @property
+    def title(self) -> str:
+        """For a heading, with the runtime's version."""
+        return f"{_TITLES[self.name]} of {self.runtime}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One output of one operator. ``operator`` is its index in the .tflite, ``part`` the number of
+    its NPU partition or None on the CPU. A comparison that can't be made is None: ``alone`` of the
+    CPU's operators, and tensors whose values the runtime doesn't give."""
+
+    operator: int
+    kind: str
+    tensor: Tensor
+    part: int | None
+    alone: Difference | None
+    accumulated: Difference | None
+
+
+@dataclass(frozen=True)
+class Diff:
+    """The whole report, layers in execution order. ``yardstick``: the same tensors by the CPU
+    kernels that ``YARDSTICKS`` names, against the reference, accumulated; None if the runtime can't
+    tell."""
+
+    model: str
+    device: str
+    schedule: str
+    reference: Reference
+    tolerance: int
+    operators: int
+    layers: tuple[Layer, ...]
+    yardstick: Difference | None
+
+    def first_over(self, alone: bool) -> Layer | None:
+        """The first layer whose difference exceeds the tolerance, or None."""
+        return next(iter(self.over(alone)), None)
+
+    def over(self, alone: bool) -> tuple[Layer, ...]:
+        """All layers that exceed the tolerance."""
+        return tuple(
+            layer
+            for layer in self.layers
+            if (found := layer.alone if alone else layer.accumulated) is not None
+            and found.exceeds(self.tolerance)
+        )
+
+    def total(self, alone: bool) -> Difference:
+        """All layers' values together."""
+        return total(
+            [
+                found
+                for layer in self.layers
+                if (found := layer.alone if alone else layer.accumulated) is not None
+            ]
+        )
