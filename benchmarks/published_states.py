@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from lapilli.compiler import stages as compiler
-from lapilli.compiler import support
 from lapilli.compiler.stages import CompileOptions
+from lapilli.compiler.verdict import judge_all
 from lapilli.emulator.timing import HostWork, Work, WorkReader, memory_of
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
@@ -99,7 +99,7 @@ def work_of(
 
 def host_work(graph: Graph, chip: Chip, options: CompileOptions) -> HostWork:
     """What stays on the CPU; operators that only move a few bytes are left out."""
-    verdicts = support.judge_all(graph, chip, options.rules)
+    verdicts = judge_all(graph, chip, options.rules)
     macs = scores = 0
     for operator, verdict in zip(graph.operators, verdicts, strict=True):
         if operator.kind == "CONV_2D" and not verdict.supported:

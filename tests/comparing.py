@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from random_graphs import RandomGraph
 
 from lapilli.compiler import partition as partitioning
-from lapilli.compiler import support
 from lapilli.compiler.stages import chip_named, compile_part
+from lapilli.compiler.verdict import judge, judge_all
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
 from lapilli.litert import runtime as litert
@@ -120,7 +120,7 @@ def check_operator(case: Case, schedule: str, chip: str) -> Outcome:
     """The one operator of a case: within 1 of XNNPACK?"""
     model, inputs = case.model(), case.feed()
     graph = tflite.parse(model, case.name)
-    verdict = support.judge(graph, graph.operators[0], chip_named(chip))
+    verdict = judge(graph, graph.operators[0], chip_named(chip))
     if not verdict.supported:
         assert verdict.reason
         return Outcome(case.name, schedule, (verdict.rule,), note=verdict.reason)
@@ -176,7 +176,7 @@ class _Graph:
         self.model = self.random.model()
         self.graph = tflite.parse(self.model, case.name)
         self.alone = [self.random.alone(i) for i in range(len(self.graph.operators))]
-        self.verdicts = support.judge_all(self.graph, self.chip)
+        self.verdicts = judge_all(self.graph, self.chip)
         self.partitions = partitioning.partition(
             self.graph, [verdict.supported for verdict in self.verdicts]
         )

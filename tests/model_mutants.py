@@ -20,7 +20,7 @@ import numpy as np
 from models import ModelBuilder
 from random_graphs import RandomGraph
 
-from lapilli.compiler import support
+from lapilli.compiler import verdict as judging
 from lapilli.compiler.stages import SCHEDULES, chip_named, compile_graph
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
@@ -170,7 +170,7 @@ def _travel(mutant: Mutant) -> tuple[str, str]:
     graph = tflite.parse(mutant.data, mutant.seed_model)
     reached, refused = [], ""
     for chip, schedule in zip(CHIPS, SCHEDULES, strict=True):
-        support.judge_all(graph, chip_named(chip))
+        judging.judge_all(graph, chip_named(chip))
         try:
             program = compile_graph(graph, chip_named(chip), schedule)
         except LapilliError as error:

@@ -12,8 +12,7 @@ import click
 
 from lapilli.cli import text
 from lapilli.compiler import stages as compiler
-from lapilli.compiler import support
-from lapilli.compiler.support import Verdict
+from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
@@ -92,7 +91,7 @@ def compile_command(
     options = compiler.CompileOptions(
         not no_zero_runs, not no_image_cache, not no_kernel_cache, only_divisible_channels
     )
-    left = [v for v in support.judge_all(graph, found, options.rules) if not v.supported]
+    left = [v for v in judge_all(graph, found, options.rules) if not v.supported]
     if strict and left:
         _refuse(graph, left)
     program = compiler.compile_graph(graph, found, schedule, tflite.digest(data), options)

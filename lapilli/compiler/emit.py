@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.compiler.generations import Generation, generation_of
-from lapilli.compiler.jobs import Coefficients, Crossing, Lowered, NnJob, TpInstruction, TpJob
+from lapilli.compiler.jobs import Coefficients, Crossing, NnJob, PartJobs, TpInstruction, TpJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling
 from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
@@ -170,6 +170,9 @@ def _tp_instruction(
     assembly.instructions.append(tp.TP.encode(**instruction.fields))
     names = ("in_image_base_address", "out_image_base_address")
     _point_images(assembly, tp.TP, names, job, instruction.source_offset, instruction.target_offset)
+    if job.table is not None:
+        table = FIRST_STORAGE + job.table.storage
+        assembly.point(tp.TP, "alu_load_pwl_lut_address", table, job.table.offset)
     assembly.jobs.append(Job("TP", job.kind, job.operator, INSTRUCTIONS, assembly.offset, tp.WORDS))
     assembly.state(Register.GL_OCB_REMAP_START, 0)
     assembly.state(Register.GL_OCB_REMAP_END, 0)
@@ -180,7 +183,7 @@ def _tp_instruction(
 
 
 def emit(
-    graph: Graph, lowered: Lowered, scheduled: Sequence[ScheduledNn | TpJob], chip: Chip
+    graph: Graph, unscheduled: PartJobs, scheduled: Sequence[ScheduledNn | TpJob], chip: Chip
 ) -> Part:
     """The part with default addresses in place."""
     assembly = _Assembly()
@@ -197,25 +200,25 @@ def emit(
         row[: len(words)] = words
     coefficients = np.concatenate([*assembly.coefficients, np.zeros(0, np.uint8)])
     part = Part(
-        operators=lowered.operators,
-        buffers=_buffers(lowered, instructions.reshape(-1).view(np.uint8), coefficients),
+        operators=unscheduled.operators,
+        buffers=_buffers(unscheduled, instructions.reshape(-1).view(np.uint8), coefficients),
         relocations=tuple(assembly.relocations),
         commands=np.array(assembly.commands, np.uint32),
         jobs=tuple(assembly.jobs),
-        inputs=_bindings(graph, lowered.inputs),
-        outputs=_bindings(graph, lowered.outputs),
+        inputs=_bindings(graph, unscheduled.inputs),
+        outputs=_bindings(graph, unscheduled.outputs),
     )
     return _at_default_addresses(part)
 
 
 def _buffers(
-    lowered: Lowered, instructions: NDArray[np.uint8], coefficients: NDArray[np.uint8]
+    unscheduled: PartJobs, instructions: NDArray[np.uint8], coefficients: NDArray[np.uint8]
 ) -> tuple[BufferSpec, ...]:
     """Buffers with page-aligned sizes, placed from the top of the 32-bit address space down."""
     wanted: list[tuple[str, int, NDArray[np.uint8] | None]] = [
         ("instruction", instructions.size, instructions),
         ("coefficients", max(coefficients.size, 1), coefficients),
-        *((storage.role, storage.size, None) for storage in lowered.storages),
+        *((storage.role, storage.size, storage.data) for storage in unscheduled.storages),
     ]
     specs, top = [], ADDRESS_END
     for role, size, data in wanted:

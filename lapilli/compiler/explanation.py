@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lapilli.compiler import partition, support
-from lapilli.compiler.support import Verdict
+from lapilli.compiler import partition
+from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 
@@ -66,7 +66,7 @@ class Explanation:
 def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
     """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
     left to the CPU."""
-    verdicts = _without_small_parts(graph, support.judge_all(graph, chip), min_partition)
+    verdicts = _without_small_parts(graph, judge_all(graph, chip), min_partition)
     lines = tuple(
         _line(graph, operator, verdict)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)

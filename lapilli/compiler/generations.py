@@ -11,29 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from lapilli.compiler import v7, v8
-from lapilli.compiler.encode.requantise import AdditionScales, Multiplier
-from lapilli.compiler.jobs import AdditionPlan, Coefficients, ImageSize, NnJob, Strategy
+from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
+from lapilli.compiler.intents import ConvolutionIntent
+from lapilli.compiler.jobs import Coefficients, NnJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.compiler.ways.way import AdditionWay, ConvolutionWay
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
-from lapilli.model.graph import Convolution
 
 
 @dataclass(frozen=True)
 class Generation:
     """The functions of one generation.
 
-    ``layout``: the NN instruction. ``strategy``: how a stride is done. ``native_depthwise``: the
-    unit has depthwise kernels. ``addition``: an addition as a convolution. ``multiplier`` and
-    ``fits``: fixed-point form of a scale, and whether it
-    has one; ``nearest_scale``: the closest that loses nothing in it. ``tiling``, ``memory`` and
+    ``layout``: the NN instruction. ``native_depthwise``: the unit has depthwise kernels.
+    ``convolution_way`` and ``addition_way``: how those are done. ``addition_numbers``: an
+    addition's weights. ``multiplier`` and ``fits``: fixed-point form of a scale, and whether it has
+    one; ``nearest_scale``: the closest that loses nothing in it. ``tiling``, ``memory`` and
     ``encode``: reference schedule and coefficient stream of an NN job.
     """
 
     layout: Layout
     native_depthwise: bool
-    strategy: Callable[[Convolution, bool, tuple[int, ...], ImageSize, Chip], Strategy]
-    addition: Callable[[ImageSize, AdditionScales, bool], AdditionPlan]
+    convolution_way: Callable[[ConvolutionIntent, Chip], ConvolutionWay]
+    addition_way: AdditionWay
+    addition_numbers: Callable[[AdditionScales, bool], AdditionNumbers]
     multiplier: Callable[[np.float32], Multiplier]
     fits: Callable[[np.float32], bool]
     nearest_scale: Callable[[np.float32], np.float32]
@@ -46,8 +48,9 @@ GENERATIONS = {
     7: Generation(
         layout=v7.LAYOUT,
         native_depthwise=False,
-        strategy=v7.strategy,
-        addition=v7.addition,
+        convolution_way=v7.convolution_way,
+        addition_way=v7.addition_way,
+        addition_numbers=v7.addition_numbers,
         multiplier=v7.multiplier,
         fits=v7.fits,
         nearest_scale=v7.nearest_scale,
@@ -58,8 +61,9 @@ GENERATIONS = {
     8: Generation(
         layout=v8.LAYOUT,
         native_depthwise=True,
-        strategy=v8.strategy,
-        addition=v8.addition,
+        convolution_way=v8.convolution_way,
+        addition_way=v8.addition_way,
+        addition_numbers=v8.addition_numbers,
         multiplier=v8.multiplier,
         fits=v8.fits,
         nearest_scale=v8.nearest_scale,

@@ -1,4 +1,4 @@
-"""What lowering makes and scheduling places: NN and TP jobs on storages without an address."""
+"""What the ways make and scheduling places: NN and TP jobs on storages without an address."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from lapilli.compiler.encode.requantise import AdditionNumbers
 
 
 @dataclass(frozen=True)
@@ -116,33 +114,15 @@ class TpInstruction:
 
 @dataclass(frozen=True)
 class TpJob:
-    """One operation on the TP cores: an instruction for each core used."""
+    """One operation on the TP cores: an instruction for each core used. ``table``: what it looks
+    values up in, if it does."""
 
     operator: int
     kind: str
     source: View
     target: View
     instructions: tuple[TpInstruction, ...]
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How a convolution's stride is done: ``pool`` every second pixel of the full result,
-    ``reshuffle`` rows and columns into channels, or neither."""
-
-    pool: bool
-    reshuffle: bool
-
-
-@dataclass(frozen=True, eq=False)
-class AdditionPlan:
-    """An addition as a convolution over the two operands, which lie one behind the other."""
-
-    input_size: ImageSize
-    output_size: ImageSize
-    kernels: Kernels
-    numbers: AdditionNumbers
-    tile_limits: tuple[int, int]
+    table: View | None = None
 
 
 @dataclass(frozen=True)
@@ -158,13 +138,15 @@ class Coefficients:
 JobList: TypeAlias = "tuple[NnJob | TpJob, ...]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Storage:
     """Memory of a lowered part: ``role`` as in program.BufferSpec; ``size`` includes slack behind
-    the last channel, where kernels that only fill up a core would write."""
+    the last channel, where kernels that only fill up a core would write. ``data``: its content
+    before the first run, if that matters."""
 
     role: str
     size: int
+    data: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -176,8 +158,8 @@ class Crossing:
 
 
 @dataclass(frozen=True)
-class Lowered:
-    """A part before scheduling."""
+class PartJobs:
+    """A part before scheduling: jobs in order, and the memory they work on."""
 
     operators: tuple[int, ...]
     jobs: JobList

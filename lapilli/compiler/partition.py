@@ -6,8 +6,8 @@ execution order. Cutting a model the same way gives programs with the parts the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from lapilli.model.graph import Graph
 
@@ -65,4 +65,17 @@ def with_borders(graph: Graph, operators: Sequence[int], on_npu: bool = True) ->
     outputs = [t for t in made if t in needed or t not in consumed]
     return Partition(
         on_npu, tuple(operators), tuple(dict.fromkeys(inputs)), tuple(dict.fromkeys(outputs))
+    )
+
+
+def cut_out(
+    graph: Graph, operators: Sequence[int], inputs: Iterable[int], outputs: Iterable[int]
+) -> Graph:
+    """A part as a graph of its own: the same tensors, ``operators`` (positions in
+    ``graph.operators``) only, and the tensors that cross its border as inputs and outputs."""
+    return replace(
+        graph,
+        operators=tuple(graph.operators[i] for i in operators),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
     )

@@ -1,6 +1,6 @@
 """From a model to a program: the stages in order. Read this file first.
 
-reader -> support -> partition -> lower -> schedule -> weights -> emit
+read -> judge -> partition -> fuse -> lower -> realise -> schedule -> encode -> emit
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lapilli.compiler import partition as partitioning
-from lapilli.compiler import support
+from lapilli.compiler import verdict
 from lapilli.compiler.emit import ScheduledNn, emit
+from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
 from lapilli.compiler.jobs import NnJob, TpJob
-from lapilli.compiler.lower import LoweringOptions, lower
+from lapilli.compiler.lower import lower
+from lapilli.compiler.operators.record import Rule
+from lapilli.compiler.operators.rules import divisible_channels
+from lapilli.compiler.options import LoweringOptions
+from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
@@ -41,9 +46,9 @@ class CompileOptions:
     only_divisible_channels: bool = False
 
     @property
-    def rules(self) -> tuple[support.Rule, ...]:
+    def rules(self) -> tuple[Rule, ...]:
         """Restrictions on top of the chip's."""
-        return (support.divisible_channels,) if self.only_divisible_channels else ()
+        return (divisible_channels,) if self.only_divisible_channels else ()
 
 
 DEFAULT_OPTIONS = CompileOptions()
@@ -79,24 +84,25 @@ def compile_part(
     outputs: Iterable[int] | None = None,
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Part:
-    """One part from operators (positions in ``graph.operators``) that ``support`` takes.
+    """One part from operators (positions in ``graph.operators``) that the NPU takes.
 
     ``inputs`` and ``outputs``: tensors that cross its border; by default those that the rest of the
     graph needs.
     """
+    wishes = LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs)
     borders = partitioning.with_borders(graph, operators)
-    lowered = lower(
+    cut = partitioning.cut_out(
         graph,
         operators,
-        chip,
         borders.inputs if inputs is None else inputs,
         borders.outputs if outputs is None else outputs,
-        LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs),
     )
+    lowered = lower(fuse(cut, chip), chip, wishes)
+    part = realise(lowered, chip, wishes)
     scheduled = [
-        job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in lowered.jobs
+        job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs
     ]
-    return emit(graph, lowered, scheduled, chip)
+    return emit(graph, part, scheduled, chip)
 
 
 def _schedule(job: NnJob, chip: Chip, options: CompileOptions) -> ScheduledNn:
@@ -132,11 +138,11 @@ def compile_graph(
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Program:
     """All parts of a graph; raises ModelError if the NPU takes none of its operators."""
-    verdicts = support.judge_all(graph, chip, options.rules)
-    if not any(verdict.supported for verdict in verdicts):
+    verdicts = verdict.judge_all(graph, chip, options.rules)
+    if not any(found.supported for found in verdicts):
         first = verdicts[0].reason if verdicts else "it has no operators"
         raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")
-    partitions = partitioning.partition(graph, [verdict.supported for verdict in verdicts])
+    partitions = partitioning.partition(graph, [found.supported for found in verdicts])
     parts = tuple(
         compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs, options)
         for p in partitions

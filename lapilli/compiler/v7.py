@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from lapilli.compiler.encode import requantise, weights_v7
-from lapilli.compiler.encode.requantise import AdditionScales, Multiplier
-from lapilli.compiler.jobs import AdditionPlan, Coefficients, ImageSize, Kernels, NnJob, Strategy
+from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
+from lapilli.compiler.intents import ConvolutionIntent
+from lapilli.compiler.jobs import Coefficients, NnJob
 from lapilli.compiler.schedule import Tiling
 from lapilli.compiler.schedule.reference import on_chip_memory as memory
 from lapilli.compiler.schedule.reference import tiling_v7 as tiling
+from lapilli.compiler.ways.direct import direct
+from lapilli.compiler.ways.first_pixel import first_pixel
+from lapilli.compiler.ways.space_to_depth import space_to_depth
+from lapilli.compiler.ways.two_planes import two_planes as addition_way
+from lapilli.compiler.ways.way import ConvolutionWay
 from lapilli.hw.chips import Chip
 from lapilli.hw.nn import NN_V7 as LAYOUT
-from lapilli.model.geometry import addition_image
-from lapilli.model.graph import Convolution
 
-__all__ = ["LAYOUT", "addition", "encode", "fits", "memory", "multiplier", "strategy", "tiling"]
+__all__ = ["LAYOUT", "addition_way", "memory", "tiling"]
 
 RESHUFFLED_DEPTHWISE_ROWS = (3, 4, 5)
 """Depthwise stride 2 on images of so many rows goes through space to depth, as in the recordings;
@@ -26,20 +30,14 @@ CUT_BITS = 8
 """Of the 23 mantissa bits the upper 15 are stored."""
 
 
-def strategy(
-    options: Convolution,
-    depthwise: bool,
-    weights_shape: tuple[int, ...],
-    size: ImageSize,
-    chip: Chip,
-) -> Strategy:
+def convolution_way(intent: ConvolutionIntent, chip: Chip) -> ConvolutionWay:
     """Every second pixel for depthwise and pointwise kernels, space to depth for the others."""
-    if options.stride_rows == 1:
-        return Strategy(pool=False, reshuffle=False)
-    pointwise = weights_shape[1] == weights_shape[2] == 1
-    small = depthwise and not pointwise and size.rows in RESHUFFLED_DEPTHWISE_ROWS
-    pool = chip.first_pixel_pooling and (pointwise or depthwise) and not small
-    return Strategy(pool, not pool)
+    if not intent.strided:
+        return direct
+    rows = intent.input_size.rows
+    small = intent.depthwise and not intent.pointwise and rows in RESHUFFLED_DEPTHWISE_ROWS
+    pool = chip.first_pixel_pooling and (intent.pointwise or intent.depthwise) and not small
+    return first_pixel if pool else space_to_depth
 
 
 def fits(scale: np.float32) -> bool:
@@ -73,30 +71,16 @@ def _codable(scale: np.float32) -> np.float32 | None:
     return nearest_scale(scale) if fits(scale) else None
 
 
-def addition(size: ImageSize, scales: AdditionScales, as_recorded: bool) -> AdditionPlan:
-    """One 2x2 kernel over two planes, of whose taps only the first ones are not 0; operands and
-    result are seen as flat images."""
+def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbers:
+    """The closest weights, or the recorded driver's coarse ones where those do."""
     numbers = requantise.closest_addition(scales, _codable)
     if as_recorded:
         ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
         step = np.float32(float(np.float32(max(float(ratio), 1.0))) / 255.0)
         recorded = requantise.recorded_addition(scales, step)
-        # The recorded driver's coarse weights are kept where they do.
         error = requantise.addition_error(recorded, scales, _cut(recorded.scale))
         numbers = recorded if error < 1 else numbers
-    image = addition_image(size.rows, size.columns, size.channels)
-    assert image is not None, "support checks the size"
-    long_side, short_side = max(image), min(image)
-    values = np.zeros((1, 2, 2, 2), np.uint8)
-    values[0, :, 0, 0] = numbers.first, numbers.second
-    kernels = Kernels(values, np.zeros(1, np.int64), 2, 0, np.array([numbers.bias], np.int64))
-    return AdditionPlan(
-        ImageSize(long_side, short_side, 2),
-        ImageSize(long_side, short_side, 1),
-        kernels,
-        numbers,
-        image,
-    )
+    return numbers
 
 
 def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:

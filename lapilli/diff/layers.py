@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from lapilli.answers.inputs import random_inputs
-from lapilli.compiler import support
 from lapilli.compiler.stages import compile_part, schedule_named
+from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.diff import interpreters
@@ -86,7 +86,7 @@ class _Comparison:
         self, content: bytes, graph: Graph, device: Device, schedule: str, reference: str
     ) -> None:
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
-        self.verdicts = support.judge_all(graph, device.chip)
+        self.verdicts = judge_all(graph, device.chip)
         if not any(verdict.supported for verdict in self.verdicts):
             raise ModelError(
                 f"{graph.name}: the NPU takes none of its {len(self.verdicts)} operators, so there "
@@ -205,7 +205,7 @@ class _Comparison:
         return values, parts
 
 
-def _refusal(graph: Graph, verdicts: Sequence[support.Verdict]) -> str:
+def _refusal(graph: Graph, verdicts: Sequence[Verdict]) -> str:
     """Why the NPU takes nothing, by one operator: what a convolution lacks tells more than that a
     reshape is no convolution."""
     pairs = list(zip(graph.operators, verdicts, strict=True))

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from lapilli.compiler import support
 from lapilli.compiler.stages import compile_part
+from lapilli.compiler.verdict import judge_all
 from lapilli.device.counters import Counters
 from lapilli.device.runner import LoadedPart
 from lapilli.model.graph import Graph
@@ -83,7 +83,7 @@ class NpuBackend:
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """Those of the device's chip."""
-        return support.judge_all(graph, self.device.chip)
+        return judge_all(graph, self.device.chip)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]

@@ -42,7 +42,7 @@ LARGEST_TOTAL = 1 << 32
 """Bytes that all buffers of a program may need together: the NPU's address space."""
 PAGE = 4096
 """Buffers start at multiples of this."""
-ROLES = ("instruction", "coefficients", "input", "output", "tensor")
+ROLES = ("instruction", "coefficients", "input", "output", "tensor", "table")
 DTYPES = ("uint8", "int8")
 JOB_WORDS = {"NN": nn.WORDS, "TP": tp.WORDS}
 COMMAND_STREAM = -1

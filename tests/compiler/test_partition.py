@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import shared_data
 
-from lapilli.compiler import support
 from lapilli.compiler.partition import Partition, partition, with_borders
+from lapilli.compiler.verdict import judge_all
 from lapilli.hw.chips import find_by_name
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor
@@ -183,7 +183,7 @@ def cut_model(name: str) -> tuple[Graph, tuple[Partition, ...]]:
     chip = find_by_name("a311d")
     assert chip is not None
     graph = tflite.load(shared_data() / "models" / f"{name}.tflite")
-    verdicts = support.judge_all(graph, chip)
+    verdicts = judge_all(graph, chip)
     return graph, partition(graph, [verdict.supported for verdict in verdicts])
 
 

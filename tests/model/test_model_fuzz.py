@@ -57,6 +57,6 @@ def test_other_errors_are_noticed(error: Exception, monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(compiler.support, "judge_all", broken)
+    monkeypatch.setattr(compiler.verdict, "judge_all", broken)
     name, data = next(iter(seed_models().items()))
     assert travel(Mutant(name, "", data)).problem

@@ -1,0 +1,141 @@
+"""Rules that several operators share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lapilli.compiler.operators.record import Case
+from lapilli.model.geometry import SIDE_MAXIMUM
+from lapilli.model.graph import Activation, Addition, Convolution
+
+CHANNELS_MAXIMUM = (1 << 14) - 1
+BYTES_BELOW = 1 << 28
+DIVISIBLE_BY = 8
+"""Output channels that drivers before February 2024 could do."""
+
+
+def image_extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows, columns, channels of a shape of up to four dimensions; missing ones are 1."""
+    padded = (1,) * (4 - len(shape)) + shape
+    return padded[1], padded[2], padded[3]
+
+
+def operands_present(case: Case) -> str | None:
+    """The operator has all its inputs, and one output."""
+    needed, wanted = case.record.needed, case.record.outputs
+    inputs, outputs = case.operator.inputs, case.operator.outputs
+    present = [i for i in inputs[:needed] if i >= 0]
+    if len(present) < needed or (wanted is not None and len(outputs) != wanted):
+        return f"{len(present)} inputs, {len(outputs)} outputs"
+    return None
+
+
+def operands_computed(case: Case) -> str | None:
+    """Images that go in are computed, not constant.
+
+    Remedy: Fold the constant into the bias of the convolution in front.
+    """
+    for tensor in case.images_in:
+        if tensor.data is not None:
+            return f"{tensor.name} is constant"
+    return None
+
+
+def bytes_unsigned(case: Case) -> str | None:
+    """Inputs and outputs are uint8.
+
+    Remedy: Quantise the model to uint8 per tensor: quantisation-aware training with the
+    TensorFlow 1 converter gives such models (inference_type uint8).
+    """
+    for tensor in case.images:
+        if tensor.dtype != "uint8":
+            return f"{tensor.name} is {tensor.dtype}"
+    return None
+
+
+def quantised_per_tensor(case: Case) -> str | None:
+    """Every tensor has one scale above 0 and one zero point from 0 to 255.
+
+    Remedy: Convert with one scale a tensor (converter option
+    _experimental_disable_per_channel).
+    """
+    for tensor in case.quantised:
+        quantization = tensor.quantization
+        if quantization is None or not quantization.scales:
+            return f"{tensor.name} has no quantisation"
+        if quantization.per_channel:
+            return f"{tensor.name} has {len(quantization.scales)} scales"
+        if not (np.isfinite(quantization.scale) and np.float32(quantization.scale) > 0):
+            return f"{tensor.name} has scale {quantization.scale}"
+        if not 0 <= quantization.zero_point <= 255:
+            return f"{tensor.name} has zero point {quantization.zero_point}"
+    return None
+
+
+def batch_of_one(case: Case) -> str | None:
+    """Images have up to four dimensions, none of them 0, and a batch of 1.
+
+    Remedy: Feed images one at a time.
+    """
+    for tensor in case.images:
+        shape = tensor.shape
+        if len(shape) > 4 or 0 in shape or (len(shape) == 4 and shape[0] != 1):
+            return f"{tensor.name} has shape {list(shape)}"
+    return None
+
+
+def image_of_four_dimensions(case: Case) -> str | None:
+    """Input and output of a convolution or padding have four dimensions."""
+    for tensor in case.images:
+        if len(tensor.shape) != 4:
+            return f"{tensor.name} has shape {list(tensor.shape)}"
+    return None
+
+
+def image_size(case: Case) -> str | None:
+    """Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 into
+    a convolution with stride 2).
+
+    Remedy: Cut the image into pieces.
+    """
+    options = case.operator.options
+    strided = isinstance(options, Convolution) and options.stride_rows > 1
+    side = SIDE_MAXIMUM // 2 - 1 if strided else SIDE_MAXIMUM
+    for tensor in case.images:
+        rows, columns, channels = image_extents(tensor.shape)
+        channels_allowed = CHANNELS_MAXIMUM // 4 if strided else CHANNELS_MAXIMUM
+        if max(rows, columns) > side or channels > channels_allowed:
+            return f"{tensor.name} is {rows}x{columns}x{channels}"
+        if rows * columns * channels >= BYTES_BELOW:
+            return f"{tensor.name} has {rows * columns * channels} bytes"
+    return None
+
+
+def activation_exact(case: Case) -> str | None:
+    """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6.
+
+    Remedy: Quantise so that the output range ends at 6 (scale 6/255, zero point 0), or use
+    ReLU.
+    """
+    options = case.operator.options
+    assert isinstance(options, (Convolution, Addition))
+    if options.activation in (Activation.NONE, Activation.RELU):
+        return None
+    if options.activation is Activation.RELU6:
+        quantization = case.output().quantization
+        assert quantization is not None
+        highest = (255 - quantization.zero_point) * quantization.scale
+        # The byte that stands for 6, rounded as LiteRT does when it prepares the kernel.
+        six = quantization.zero_point + int(
+            np.floor(np.float32(6.0) / np.float32(quantization.scale) + np.float32(0.5))
+        )
+        return None if six >= 255 else f"ReLU6 with an output range up to {highest:.4g}"
+    return f"{options.activation.value}"
+
+
+def divisible_channels(case: Case) -> str | None:
+    """Convolutions have a multiple of 8 output channels (only if asked for: no NPU needs it)."""
+    if not isinstance(case.operator.options, Convolution):
+        return None
+    channels = case.output().shape[3]
+    return f"{channels} output channels" if channels % DIVISIBLE_BY else None

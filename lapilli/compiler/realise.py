@@ -1,0 +1,48 @@
+"""Intents to jobs: for each one the way that the chip's generation chooses (see ``ways/``)."""
+
+from __future__ import annotations
+
+from lapilli.compiler.generations import generation_of
+from lapilli.compiler.intents import AdditionIntent, ConvolutionIntent, Lowered
+from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
+from lapilli.compiler.options import LoweringOptions
+from lapilli.compiler.storages import settle
+from lapilli.compiler.ways.way import Done, Terms
+from lapilli.hw.chips import Chip
+
+
+def realise(lowered: Lowered, chip: Chip, options: LoweringOptions) -> PartJobs:
+    """The jobs of a part, on storages of which none lies in another any more."""
+    jobs: list[NnJob | TpJob] = []
+    storages = list(lowered.storages)
+    for step in lowered.steps:
+        if isinstance(step, TpJob):
+            jobs.append(step)
+            continue
+        done = _done(step, chip, options, len(storages))
+        jobs += done.jobs
+        storages += done.storages
+    unsettled = PartJobs(
+        operators=lowered.operators,
+        jobs=tuple(jobs),
+        storages=tuple(storages),
+        inputs=lowered.inputs,
+        outputs=lowered.outputs,
+    )
+    return settle(unsettled, lowered.placed)
+
+
+def _done(
+    intent: ConvolutionIntent | AdditionIntent,
+    chip: Chip,
+    options: LoweringOptions,
+    next_storage: int,
+) -> Done:
+    generation = generation_of(chip)
+    terms = Terms(
+        chip, options, generation.native_depthwise, generation.nearest_scale, next_storage
+    )
+    if isinstance(intent, AdditionIntent):
+        numbers = generation.addition_numbers(intent.scales, options.as_recorded)
+        return generation.addition_way(intent, numbers, terms)
+    return generation.convolution_way(intent, chip)(intent, terms)

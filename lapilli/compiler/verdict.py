@@ -1,0 +1,65 @@
+"""Whether the NPU takes an operator, and if not, why not and what to do about it.
+
+The rules lie with the operators (``operators/``); ``docs/operators.md`` is generated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lapilli.compiler.operators.not_taken import REMEDIES
+from lapilli.compiler.operators.record import Case, Rule
+from lapilli.compiler.operators.registry import BY_KIND, record_of
+from lapilli.hw.chips import Chip
+from lapilli.model.graph import Graph, Operator
+
+_REMEDY = "Remedy: "
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the NPU takes an operator; if not, the first rule it breaks and what was found."""
+
+    operator: int
+    supported: bool
+    rule: str = ""
+    allowed: str = ""
+    found: str = ""
+    remedy: str = ""
+
+    @property
+    def reason(self) -> str:
+        """One line for a reader; empty if supported."""
+        return "" if self.supported else f"{self.allowed} Found: {self.found}."
+
+
+def sentence(rule: Rule) -> str:
+    """What must hold, in one line."""
+    return " ".join((rule.__doc__ or "").partition(_REMEDY)[0].split())
+
+
+def remedy_of(rule: Rule) -> str:
+    """What a user can do where it does not, in one line; empty if nothing is known."""
+    return " ".join((rule.__doc__ or "").partition(_REMEDY)[2].split())
+
+
+def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = ()) -> Verdict:
+    """The verdict on one operator: the first rule it breaks, if any. ``more``: rules that hold for
+    this compilation on top."""
+    record = record_of(operator.kind)
+    if record is None:
+        allowed, remedy = f"The NPU takes {', '.join(BY_KIND)}.", REMEDIES.get(operator.kind, "")
+        return Verdict(operator.index, False, "operator", allowed, operator.kind, remedy)
+    case = Case(graph, operator, chip, record)
+    for rule in (*record.rules, *more):
+        found = rule(case)
+        if found is not None:
+            allowed, remedy = sentence(rule), remedy_of(rule)
+            return Verdict(operator.index, False, rule.__name__, allowed, found, remedy)
+    return Verdict(operator.index, True)
+
+
+def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
+    """One verdict for each operator, in order."""
+    return tuple(judge(graph, operator, chip, more) for operator in graph.operators)

@@ -1,0 +1,181 @@
+"""What the NPU takes of convolutions: each rule is broken by a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hand_graphs as by_hand
+import pytest
+from hand_graphs import BIAS, IMAGE, RESULT, WEIGHTS
+from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
+
+from lapilli.compiler.operators import convolution
+from lapilli.model.graph import Activation, Graph, Padding, Quantization
+
+SENTENCES = {
+    "constant_weights": "Weights are constant uint8, the bias constant int32 or absent.",
+    "shapes_agree": "The shapes of image, weights, bias and output belong together.",
+    "no_dilation": "Dilation is 1.",
+    "stride_one_or_two": "Strides are 1 or 2, the same for rows and columns.",
+    "kernel_size": "Kernels are no larger than the chip takes (A311D: 11x11).",
+    "padding_reaches": ("Padding before the image fits the chip's offset field (A311D: up to 8)."),
+    "scale_fits": (
+        "The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."
+    ),
+}
+
+
+def convolution_with(index: int, **changes: Any) -> Graph:
+    return by_hand.with_tensor(by_hand.convolution(), index, **changes)
+
+
+PER_CHANNEL = Quantization((0.5, 0.25), (0, 0))
+CONVOLUTIONS: list[Broken] = [
+    (
+        "operands_present",
+        "1 inputs, 1 outputs",
+        by_hand.with_operator(by_hand.convolution(), inputs=(IMAGE, -1, BIAS)),
+    ),
+    (
+        "operands_present",
+        "2 inputs, 2 outputs",
+        by_hand.with_operator(by_hand.convolution(), outputs=(RESULT, RESULT)),
+    ),
+    (
+        "operands_computed",
+        "image is constant",
+        convolution_with(IMAGE, data=zeros(1, 8, 8, 4)),
+    ),
+    ("bytes_unsigned", "image is int8", convolution_with(IMAGE, dtype="int8")),
+    ("bytes_unsigned", "result is float32", convolution_with(RESULT, dtype="float32")),
+    (
+        "image_of_four_dimensions",
+        "image has shape [8, 8, 4]",
+        convolution_with(IMAGE, shape=(8, 8, 4)),
+    ),
+    ("batch_of_one", "image has shape [2, 8, 8, 4]", convolution_with(IMAGE, shape=(2, 8, 8, 4))),
+    ("batch_of_one", "result has shape [1, 0, 8, 6]", convolution_with(RESULT, shape=(1, 0, 8, 6))),
+    (
+        "constant_weights",
+        "weights is constant int8 of shape [6, 3, 3, 4]",
+        convolution_with(WEIGHTS, dtype="int8"),
+    ),
+    (
+        "constant_weights",
+        "weights is computed uint8 of shape [6, 3, 3, 4]",
+        convolution_with(WEIGHTS, data=None),
+    ),
+    ("constant_weights", "bias is constant int64", convolution_with(BIAS, dtype="int64")),
+    (
+        "quantised_per_tensor",
+        "image has no quantisation",
+        convolution_with(IMAGE, quantization=None),
+    ),
+    (
+        "quantised_per_tensor",
+        "weights has 2 scales",
+        convolution_with(WEIGHTS, quantization=PER_CHANNEL),
+    ),
+    (
+        "quantised_per_tensor",
+        "result has scale 0.0",
+        convolution_with(RESULT, quantization=by_hand.quantised(0.0)),
+    ),
+    (
+        "quantised_per_tensor",
+        "result has scale 1e-50",
+        convolution_with(RESULT, quantization=by_hand.quantised(1e-50)),
+    ),
+    (
+        "quantised_per_tensor",
+        "image has scale nan",
+        convolution_with(IMAGE, quantization=by_hand.quantised(float("nan"))),
+    ),
+    (
+        "quantised_per_tensor",
+        "image has zero point 256",
+        convolution_with(IMAGE, quantization=by_hand.quantised(zero_point=256)),
+    ),
+    ("no_dilation", "dilation 2x1", by_hand.convolution(dilation_rows=2)),
+    ("no_dilation", "dilation 1x4", by_hand.convolution(dilation_columns=4)),
+    ("stride_one_or_two", "stride 3x3", by_hand.convolution(stride_rows=3, stride_columns=3)),
+    ("stride_one_or_two", "stride 1x2", by_hand.convolution(stride_columns=2)),
+    (
+        "shapes_agree",
+        "weights of shape [6, 3, 3, 5] for [1, 8, 8, 4] -> [1, 8, 8, 6]",
+        convolution_with(WEIGHTS, shape=(6, 3, 3, 5), data=zeros(6, 3, 3, 5)),
+    ),
+    (
+        "shapes_agree",
+        "5 biases for 6 output channels",
+        convolution_with(BIAS, shape=(5,), data=zeros(5, dtype="int32")),
+    ),
+    (
+        "shapes_agree",
+        "[1, 8, 8, 4] -> [1, 9, 8, 6] with kernel [3, 3]",
+        by_hand.convolution(result=(1, 9, 8, 6)),
+    ),
+    (
+        "shapes_agree",
+        "4 input and 6 output channels",
+        by_hand.convolution(depthwise=True),
+    ),
+    ("kernel_size", "12x3", by_hand.convolution((1, 16, 16, 4), (12, 3), padding=Padding.VALID)),
+    ("kernel_size", "1x13", by_hand.convolution((1, 16, 16, 4), (1, 13), padding=Padding.VALID)),
+    ("image_size", "image is 8192x1x4", by_hand.convolution((1, 8192, 1, 4), (1, 1))),
+    (
+        "image_size",
+        "image is 4095x2x4",
+        by_hand.convolution((1, 4095, 2, 4), stride_rows=2, stride_columns=2),
+    ),
+    ("image_size", "image is 2x2x16384", by_hand.convolution((1, 2, 2, 16384), (1, 1))),
+    (
+        "image_size",
+        "image is 2x2x4096",
+        by_hand.convolution((1, 2, 2, 4096), (1, 1), stride_rows=2, stride_columns=2),
+    ),
+    (
+        "image_size",
+        "image has 268435456 bytes",
+        by_hand.convolution((1, 4096, 4096, 16), (1, 1)),
+    ),
+    ("activation_exact", "ReLU-1..1", by_hand.convolution(activation=Activation.RELU_N1_TO_1)),
+    ("activation_exact", "other", by_hand.convolution(activation=Activation.OTHER)),
+    (
+        "activation_exact",
+        "ReLU6 with an output range up to 126",
+        by_hand.convolution(activation=Activation.RELU6),
+    ),
+    (
+        "scale_fits",
+        "6.554e+04",
+        convolution_with(WEIGHTS, quantization=by_hand.quantised(65536.0)),
+    ),
+    (
+        "scale_fits",
+        "1e-34",
+        convolution_with(WEIGHTS, quantization=by_hand.quantised(1e-34)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "found", "graph"), parameters(CONVOLUTIONS))
+def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph: Graph) -> None:
+    check_broken(rule, found, graph, SENTENCES)
+
+
+def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
+    check_complete(convolution.RECORD, CONVOLUTIONS, SENTENCES, ("padding_reaches",))
+
+
+def test_padding_that_leaves_a_shorter_offset_field() -> None:
+    """An 11x11 kernel needs 5; offsets of revision 7004 have 3 bits and end at -4."""
+    graph = by_hand.convolution((1, 16, 16, 4), (11, 11))
+    assert judged(graph).supported
+    verdict = judged(graph, "vipnano-qi-7004-eco0")
+    assert (verdict.rule, verdict.found) == ("padding_reaches", "5 rows and 5 columns")
+
+
+def test_the_first_broken_rule_counts() -> None:
+    graph = by_hand.convolution(stride_rows=3, stride_columns=3, dilation_rows=2)
+    assert judged(graph).rule == "no_dilation"

@@ -1,0 +1,79 @@
+"""What every operator's rules are asked: graphs made by hand that break one of them.
+
+``Broken``: (rule, what it finds, graph).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from lapilli.compiler import verdict
+from lapilli.compiler.operators.record import OperatorRecord
+from lapilli.hw.chips import Chip, find_by_name
+from lapilli.model.graph import Graph
+
+Broken: TypeAlias = tuple[str, str, Graph]
+SHARED_SENTENCES = {
+    "operands_present": "The operator has all its inputs, and one output.",
+    "operands_computed": "Images that go in are computed, not constant.",
+    "bytes_unsigned": "Inputs and outputs are uint8.",
+    "quantised_per_tensor": "Every tensor has one scale above 0 and one zero point from 0 to 255.",
+    "batch_of_one": "Images have up to four dimensions, none of them 0, and a batch of 1.",
+    "image_of_four_dimensions": (
+        "Input and output of a convolution or padding have four dimensions."
+    ),
+    "image_size": (
+        "Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 "
+        "into a convolution with stride 2)."
+    ),
+    "activation_exact": (
+        "A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6."
+    ),
+}
+
+
+def chip(name: str = "a311d") -> Chip:
+    found = find_by_name(name)
+    assert found is not None
+    return found
+
+
+def judged(graph: Graph, name: str = "a311d") -> verdict.Verdict:
+    return verdict.judge(graph, graph.operators[0], chip(name))
+
+
+def zeros(*shape: int, dtype: str = "uint8") -> Any:
+    return np.zeros(shape, dtype)
+
+
+def parameters(cases: Sequence[Broken]) -> list[Any]:
+    """One for each case, named after its rule."""
+    return [pytest.param(*case, id=f"{case[0]}-{number}") for number, case in enumerate(cases)]
+
+
+def check_broken(rule: str, found: str, graph: Graph, sentences: Mapping[str, str]) -> None:
+    """The verdict names the rule, with its sentence and what was found."""
+    sentence = {**SHARED_SENTENCES, **sentences}[rule]
+    verdict = judged(graph)
+    assert not verdict.supported
+    assert (verdict.rule, verdict.found) == (rule, found)
+    assert verdict.allowed == sentence
+    assert verdict.reason == f"{sentence} Found: {found}."
+
+
+def check_complete(
+    record: OperatorRecord,
+    cases: Sequence[Broken],
+    sentences: Mapping[str, str],
+    elsewhere: Collection[str] = (),
+) -> None:
+    """Every rule of ``record`` is broken by a case (or ``elsewhere``) and has its sentence."""
+    rules = {rule.__name__: verdict.sentence(rule) for rule in record.rules}
+    assert {case[0] for case in cases} | set(elsewhere) == rules.keys()
+    known = {**SHARED_SENTENCES, **sentences}
+    assert rules == {name: known[name] for name in rules}
+    assert sentences.keys() <= rules.keys()
