@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from lapilli.profile.assemble import by_operation
 from lapilli.profile.events import OperatorRecord, Processor, Profile
-from lapilli.profile.measure import by_operation
 from lapilli.profile.rows import Row
 
 SCHEMA = "lapilli-compare"

@@ -17,8 +17,7 @@ from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
-from lapilli.profile.events import Profile
-from lapilli.profile.measure import (
+from lapilli.profile.assemble import (
     Measured,
     Subject,
     is_emulator,
@@ -27,6 +26,7 @@ from lapilli.profile.measure import (
     profile_program,
     profile_recording,
 )
+from lapilli.profile.events import Profile
 from lapilli.program import program_file, recording
 
 DEFAULT_DEVICE = "emulator:a311d"

@@ -23,9 +23,9 @@ from lapilli.device import open as opening
 from lapilli.emulator.timing import Bound, time_stream, total_cycles
 from lapilli.errors import ExitCode, UsageError
 from lapilli.profile import comparison, json_report, rows
+from lapilli.profile.assemble import profile_program, profile_recording
 from lapilli.profile.delegate import Delegate
 from lapilli.profile.events import Origin, Processor
-from lapilli.profile.measure import profile_program, profile_recording
 from lapilli.profile.node_data import to_node_data
 from lapilli.program import program_file, recording
 
@@ -152,7 +152,7 @@ def test_without_a_run_the_cpu_has_no_time() -> None:
 
 def test_a_board_has_the_time_from_submit_to_fence() -> None:
     from lapilli.litert.node_times import NodeTimes
-    from lapilli.profile.measure import Measured
+    from lapilli.profile.assemble import Measured
 
     node = NodeTimes(tuple(range(9)), 1.0, 1.5, 3.5, 4.0)
     found = profile_of(DIGITS, Measured(0.0, 5.0, (node,), True))
