@@ -14,7 +14,7 @@ from lapilli.emulator.timing import Cycles, Traffic
 from lapilli.hw.chips import find_by_name
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model import tflite
-from lapilli.profile.assemble import Measured, Subject, profile_graph
+from lapilli.profile.assemble import Subject, profile_graph
 from lapilli.profile.events import (
     NO_COEFFICIENTS,
     JobRecord,
@@ -26,6 +26,7 @@ from lapilli.profile.events import (
     Segment,
     SramUse,
 )
+from lapilli.profile.measured import Measured
 from lapilli.profile.stream import limits_of
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"

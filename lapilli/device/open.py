@@ -26,13 +26,18 @@ def open_device(name: str = AUTO, system: System | None = None) -> Device:
 
     ``system`` are the system calls for boards; by default this machine's.
     """
-    if name.startswith(EMULATOR_PREFIX):
+    if is_emulator(name):
         return _open_emulator(name)
     if name == AUTO:
         return _open_board(this_machine() if system is None else system)
     if name.startswith("/"):
         return _open_node(name, this_machine() if system is None else system)
     raise UsageError(f"unknown device {name!r}; a device is {_forms()}")
+
+
+def is_emulator(name: str) -> bool:
+    """Whether the device called so is no board."""
+    return name.startswith(EMULATOR_PREFIX)
 
 
 def emulators() -> list[str]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from lapilli.compiler import explanation, partition
-from lapilli.device.open import EMULATOR_PREFIX
 from lapilli.emulator.timing import Decoded
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip, find_by_name
-from lapilli.litert.node_times import NodeTimes
-from lapilli.model.graph import Graph, Operator
+from lapilli.model.graph import Graph
 from lapilli.profile.events import (
     JobRecord,
     OperatorRecord,
-    Origin,
     PartRecord,
     Processor,
     Profile,
     Segment,
-    bound_of,
-    total_coefficients_of,
-    total_cycles_of,
-    total_traffic_of,
 )
+from lapilli.profile.measured import Measured, gaps
+from lapilli.profile.operators import Row, execution_order, npu_row, rows_of_graph, rows_of_jobs
 from lapilli.profile.stream import limits_of, read_jobs
 from lapilli.program.program import Part, Program
 from lapilli.program.recording import Recording
@@ -47,17 +41,6 @@ UNMEASURED_NOTE = "CPU operators were not measured, as the model was not run."
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One inference in LiteRT, seconds of ``time.perf_counter``, None where not known.
-    ``on_board``: the device is a real one, so that the nodes' times mean something."""
-
-    start: float | None
-    end: float | None
-    nodes: tuple[NodeTimes, ...]
-    on_board: bool
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is profiled, for the head of the report."""
 
@@ -65,18 +48,6 @@ class Subject:
     source: str
     device: str
     schedule: str
-
-
-def is_emulator(device: str) -> bool:
-    """Whether the device called so is no board."""
-    return device.startswith(EMULATOR_PREFIX)
-
-
-def measured_between(
-    nodes: Sequence[NodeTimes], device: str, start: float | None = None, end: float | None = None
-) -> Measured:
-    """What was measured of an inference from ``start`` to ``end``, None if that is not known."""
-    return Measured(start, end, tuple(nodes), not is_emulator(device))
 
 
 def profile_graph(
@@ -94,16 +65,16 @@ def profile_graph(
     ``decoded``: see WorkReader.
     Raises Unsupported for a chip without timing constants.
     """
-    order = _execution_order(graph, parts)
-    times = _gaps(order, measured)
+    order = execution_order(graph, parts)
+    times = gaps(order, measured)
     jobs = _jobs_of(parts, chip, decoded) if known is None else known
-    rows: list[_Row] = []
+    rows: list[Row] = []
     for group in order:
         if isinstance(group, tuple):
-            rows.append(_Row(Processor.CPU, group))
+            rows.append(Row(Processor.CPU, group))
         else:
-            rows += [_Row(Processor.NPU, (i,), group) for i in sorted(parts[group].operators)]
-    operators = _rows_of_graph(graph, rows, jobs, times, chip)
+            rows += [Row(Processor.NPU, (i,), group) for i in sorted(parts[group].operators)]
+    operators = rows_of_graph(graph, rows, jobs, times, chip)
     jobs = _with_rows(jobs, operators)
     notes = [_modelled_note(chip)]
     if any(row.processor is Processor.CPU for row in rows):
@@ -120,7 +91,7 @@ def profile_program(program: Program, device: str) -> Profile:
     if chip is None:
         raise Unsupported(f"the program is for {program.chip}, which is not known")
     jobs = _jobs_of(program.parts, chip)
-    operators = _rows_of_jobs(jobs, chip)
+    operators = rows_of_jobs(jobs, chip)
     subject = Subject(program.model, "program", device, program.schedule)
     notes = (_modelled_note(chip), "A program has no operators of the CPU, and no tensor names.")
     return _assemble(subject, chip, _with_rows(jobs, operators), operators, None, None, notes)
@@ -129,7 +100,7 @@ def profile_program(program: Program, device: str) -> Profile:
 def profile_recording(recording: Recording, chip: Chip, name: str) -> Profile:
     """The profile of a recorded submit: a row for each operation, in stream order."""
     jobs = read_jobs(recording.commands, recording.buffers, chip)
-    operators = _rows_of_jobs(jobs, chip)
+    operators = rows_of_jobs(jobs, chip)
     subject = Subject(name, "recording", f"emulator:{chip.name}", "as recorded")
     notes = (_modelled_note(chip), "A recording knows no operators: each row is one operation.")
     return _assemble(subject, chip, jobs, operators, None, None, notes)
@@ -142,7 +113,7 @@ def by_operation(profile: Profile) -> tuple[OperatorRecord, ...]:
     for _, group in groupby(profile.jobs, lambda job: job.operation):
         jobs = list(group)
         op = profile.operators[jobs[0].row]
-        row = _npu_row(len(found), jobs, op.operators, profile.limits.clock_hz)
+        row = npu_row(len(found), jobs, op.operators, profile.limits.clock_hz)
         found.append(replace(row, kind=jobs[0].kind, name=op.name, part=jobs[0].part))
     return tuple(found)
 
@@ -180,165 +151,6 @@ def _with_rows(
     """The jobs with the row of their operator."""
     rows = {number: op.row for op in operators for number in op.jobs}
     return tuple(replace(job, row=rows[job.number]) for job in jobs)
-
-
-# -------------------------------------------------------------------------------------------- rows
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row to be: operators by index in the .tflite."""
-
-    processor: Processor
-    operators: tuple[int, ...]
-    part: int | None = None
-
-
-def _rows_of_graph(
-    graph: Graph,
-    rows: Sequence[_Row],
-    jobs: Sequence[JobRecord],
-    times: Mapping[tuple[int, ...], float],
-    chip: Chip,
-) -> tuple[OperatorRecord, ...]:
-    by_index = {operator.index: operator for operator in graph.operators}
-    clock_hz = limits_of(chip).clock_hz
-    found = []
-    for number, row in enumerate(rows):
-        members = [by_index[i] for i in row.operators]
-        if row.processor is Processor.CPU:
-            record = OperatorRecord(
-                row=number,
-                operators=row.operators,
-                processor=Processor.CPU,
-                kind=_kinds(members),
-                name=_tensor_name(graph, members[-1]),
-                shape=_tensor_shape(graph, members[-1]),
-                part=None,
-                jobs=(),
-                seconds=times.get(row.operators),
-                origin=Origin.MEASURED,
-                macs=sum(explanation.macs(graph, member) for member in members),
-            )
-        else:
-            own = [job for job in jobs if job.part == row.part and job.operator == row.operators[0]]
-            record = replace(
-                _npu_row(number, own, row.operators, clock_hz),
-                kind=members[0].kind,
-                name=_tensor_name(graph, members[0]),
-                shape=_tensor_shape(graph, members[0]),
-                part=row.part,
-                macs=explanation.macs(graph, members[0]),
-            )
-        found.append(record)
-    return tuple(found)
-
-
-def _rows_of_jobs(jobs: Sequence[JobRecord], chip: Chip) -> tuple[OperatorRecord, ...]:
-    """Rows where no graph is known: by operator in a program, by operation in a recording."""
-    found: list[OperatorRecord] = []
-    clock_hz = limits_of(chip).clock_hz
-
-    def key(job: JobRecord) -> tuple[int, int]:
-        return job.part, job.operation if job.operator is None else job.operator
-
-    for _, group in groupby(sorted(jobs, key=key), key):
-        own = list(group)
-        number = own[0].operator
-        record = _npu_row(len(found), own, () if number is None else (number,), clock_hz)
-        found.append(replace(record, part=own[0].part))
-    return tuple(found)
-
-
-def _npu_row(
-    number: int, jobs: Sequence[JobRecord], operators: tuple[int, ...], clock_hz: float
-) -> OperatorRecord:
-    """The sums over an operator's jobs."""
-    cycles = sum(job.cycles.total for job in jobs)
-    # The convolution gives the operator its name, not the moves around it.
-    telling = next((job for job in jobs if job.unit == "NN"), jobs[0] if jobs else None)
-    return OperatorRecord(
-        row=number,
-        operators=operators,
-        processor=Processor.NPU,
-        kind=telling.kind if telling else "nothing",
-        name="",
-        shape=telling.shape if telling else "",
-        part=None,
-        jobs=tuple(job.number for job in jobs),
-        seconds=cycles / clock_hz,
-        origin=Origin.MODELLED,
-        total_cycles=cycles,
-        cycles=total_cycles_of(jobs),
-        bound=bound_of(jobs),
-        traffic=total_traffic_of(jobs),
-        on_chip=sum(job.on_chip for job in jobs),
-        macs_dense=sum(job.macs_dense for job in jobs),
-        macs_useful=sum(job.macs_useful for job in jobs),
-        tiles=sum(job.tiles for job in jobs),
-        superblocks=sum(job.superblocks for job in jobs),
-        coefficients=total_coefficients_of(jobs),
-        kernel_sram=max((job.sram.kernel_bytes for job in jobs), default=0),
-        image_sram=max((job.sram.image_bytes for job in jobs), default=0),
-    )
-
-
-def _kinds(operators: Sequence[Operator]) -> str:
-    """As in ``RESHAPE x12, LOGISTIC``."""
-    counts: dict[str, int] = {}
-    for operator in operators:
-        counts[operator.kind] = counts.get(operator.kind, 0) + 1
-    return ", ".join(kind + (f" x{n}" if n > 1 else "") for kind, n in counts.items())
-
-
-def _tensor_name(graph: Graph, operator: Operator) -> str:
-    outputs = [i for i in operator.outputs if i >= 0]
-    return graph.tensors[outputs[0]].name if outputs else ""
-
-
-def _tensor_shape(graph: Graph, operator: Operator) -> str:
-    outputs = [i for i in operator.outputs if i >= 0]
-    return "x".join(map(str, graph.tensors[outputs[0]].shape)) if outputs else ""
-
-
-# ---------------------------------------------------------------------------------- order and time
-
-
-def _execution_order(graph: Graph, parts: Sequence[Part]) -> list[int | tuple[int, ...]]:
-    """Part numbers, and between them the CPU's operators by index, as LiteRT runs them."""
-    numbers = {tuple(sorted(part.operators)): n for n, part in enumerate(parts)}
-    on_npu = {i for operators in numbers for i in operators}
-    flags = [operator.index in on_npu for operator in graph.operators]
-    order: list[int | tuple[int, ...]] = []
-    for group in partition.partition(graph, flags):
-        indices = tuple(graph.operators[i].index for i in group.operators)
-        if not group.on_npu:
-            order.append(indices)
-        elif indices in numbers:
-            order.append(numbers.pop(indices))
-    # Should a runtime cut in another way, what it made is reported in the order it was made.
-    return order + sorted(numbers.values())
-
-
-def _gaps(
-    order: Sequence[int | tuple[int, ...]], measured: Measured | None
-) -> dict[tuple[int, ...], float]:
-    """Seconds of each group of CPU operators: from one NPU node's end to the next one's start."""
-    if measured is None or len(measured.nodes) != sum(isinstance(g, int) for g in order):
-        return {}
-    nodes = iter(measured.nodes)
-    following = next(nodes, None)
-    clock: float | None = measured.start
-    found: dict[tuple[int, ...], float] = {}
-    for group in order:
-        if isinstance(group, tuple):
-            until = measured.end if following is None else following.start
-            if until is not None and clock is not None:
-                found[group] = max(until - clock, 0.0)
-        else:
-            assert following is not None
-            clock, following = following.end, next(nodes, None)
-    return found
 
 
 def _assemble(

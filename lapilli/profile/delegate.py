@@ -33,7 +33,8 @@ class Delegate(litert.Delegate):
         if not main.nodes or not main.parts:
             return None
         # Imported late: most who run a model never ask for a profile.
-        from lapilli.profile.assemble import Subject, measured_between, profile_graph
+        from lapilli.profile.assemble import Subject, profile_graph
+        from lapilli.profile.measured import measured_between
 
         device = backend.device
         subject = Subject(main.outline.name, "model", device.name, backend.schedule)

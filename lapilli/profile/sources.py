@@ -12,21 +12,19 @@ from typing import Any
 import numpy as np
 
 from lapilli.compiler import stages as compiler
-from lapilli.device.open import EMULATOR_PREFIX
+from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
 from lapilli.profile.assemble import (
-    Measured,
     Subject,
-    is_emulator,
-    measured_between,
     profile_graph,
     profile_program,
     profile_recording,
 )
 from lapilli.profile.events import Profile
+from lapilli.profile.measured import Measured, measured_between
 from lapilli.program import program_file, recording
 
 DEFAULT_DEVICE = "emulator:a311d"

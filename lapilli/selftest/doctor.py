@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lapilli.device.candidates import Candidate, candidates
 from lapilli.device.etnaviv import Node, Refused
-from lapilli.device.open import AUTO, EMULATOR_PREFIX, open_device
+from lapilli.device.open import AUTO, is_emulator, open_device
 from lapilli.device.system import NODE_PATTERN, NODES, System
 from lapilli.errors import DeviceError
 from lapilli.hw import drm
@@ -58,7 +58,7 @@ class Machine:
 def examine(machine: Machine, device: str = AUTO) -> list[Check]:
     """All checks for ``device``. Problems of nodes that are not asked for are notes."""
     checks = [Check("kernel", State.OK, f"{platform.system()} {platform.release()}")]
-    if not device.startswith(EMULATOR_PREFIX):
+    if not is_emulator(device):
         found = candidates(machine.system)
         if device != AUTO:
             found = [each for each in found if each.path == device]

@@ -152,7 +152,7 @@ def test_without_a_run_the_cpu_has_no_time() -> None:
 
 def test_a_board_has_the_time_from_submit_to_fence() -> None:
     from lapilli.litert.node_times import NodeTimes
-    from lapilli.profile.assemble import Measured
+    from lapilli.profile.measured import Measured
 
     node = NodeTimes(tuple(range(9)), 1.0, 1.5, 3.5, 4.0)
     found = profile_of(DIGITS, Measured(0.0, 5.0, (node,), True))
