@@ -14,7 +14,8 @@ from lapilli.compiler import v7, v8
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import Coefficients, NnJob
-from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.compiler.schedule import OnChipMemory, Tiling, legal
+from lapilli.compiler.schedule.legal import Limits
 from lapilli.compiler.ways.way import AdditionWay, ConvolutionWay
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
@@ -27,8 +28,9 @@ class Generation:
     ``layout``: the NN instruction. ``native_depthwise``: the unit has depthwise kernels.
     ``convolution_way`` and ``addition_way``: how those are done. ``addition_numbers``: an
     addition's weights. ``multiplier`` and ``fits``: fixed-point form of a scale, and whether it has
-    one; ``nearest_scale``: the closest that loses nothing in it. ``tiling``, ``memory`` and
-    ``encode``: reference schedule and coefficient stream of an NN job.
+    one; ``nearest_scale``: the closest that loses nothing in it. ``limits``: what any schedule must
+    keep within. ``tiling``, ``memory`` and ``encode``: reference schedule and coefficient stream of
+    an NN job.
     """
 
     layout: Layout
@@ -39,6 +41,7 @@ class Generation:
     multiplier: Callable[[np.float32], Multiplier]
     fits: Callable[[np.float32], bool]
     nearest_scale: Callable[[np.float32], np.float32]
+    limits: Limits
     tiling: Callable[[NnJob, Chip], Tiling]
     memory: Callable[[NnJob, Chip, Tiling, int], OnChipMemory]
     encode: Callable[[NnJob, Chip, Tiling], Coefficients]
@@ -54,6 +57,7 @@ GENERATIONS = {
         multiplier=v7.multiplier,
         fits=v7.fits,
         nearest_scale=v7.nearest_scale,
+        limits=legal.V7,
         tiling=v7.tiling,
         memory=v7.memory,
         encode=v7.encode,
@@ -67,6 +71,7 @@ GENERATIONS = {
         multiplier=v8.multiplier,
         fits=v8.fits,
         nearest_scale=v8.nearest_scale,
+        limits=legal.V8,
         tiling=v8.tiling,
         memory=v8.memory,
         encode=v8.encode,
