@@ -23,7 +23,13 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from stream_mutants import GAP, NN_LAYOUTS, PAGE, Mutant, Source
+from stream_sources import (
+    GAP,
+    NN_LAYOUTS,
+    PAGE,
+    Mutant,
+    Source,
+)
 
 from lapilli.compiler.stages import chip_named
 from lapilli.emulator import EmulatedDevice, machine

@@ -34,13 +34,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from stream_judge import Judge, Verdict
-from stream_mutants import (
+from stream_mutants import choose
+from stream_sources import (
     GRAPHS,
     LARGE,
     LARGE_GRAPHS,
     RECORDED,
     Source,
-    choose,
     compiled_sources,
     recorded_sources,
 )

@@ -306,7 +306,7 @@ def fields_of(recorded: Recording, start: Start, chip: Chip) -> dict[str, object
 
 
 def differences(found: Recording, given: Recording, chip: Chip) -> Iterator[str]:
-    """What is not as recorded, in commands, instructions and coefficients."""
+    """What is not as recorded, in commands, instructions, coefficients and tables."""
     commands = [[placed(word, one) for word in one.commands.tolist()] for one in (found, given)]
     if commands[0] != commands[1]:
         yield "commands"
@@ -322,8 +322,9 @@ def differences(found: Recording, given: Recording, chip: Chip) -> Iterator[str]
         ours, theirs = fields_of(found, first, chip), fields_of(given, second, chip)
         yield from (f"{first.unit} {name}" for name in ours if ours[name] != theirs[name])
     for number, buffer in enumerate(given.buffers):
-        if buffer.role == "coefficients" and content(found, number) != content(given, number):
-            yield "coefficients"
+        loaded = buffer.role in ("coefficients", "table")
+        if loaded and content(found, number) != content(given, number):
+            yield buffer.role
 
 
 def compare(chip: Chip, case: Case, work: Path, data: Path) -> list[str]:

@@ -2,9 +2,10 @@
 
 Files in the order a submit passes them: ``machine`` (the Device), ``memory`` (addresses),
 ``front_end`` (command packets), ``generations`` (what differs between chips), then ``nn`` (with
-``tiles``, ``coefficients`` or ``coefficients_v8``, and ``convolve``) or ``tp`` (with ``tp_order``).
-``counters`` holds what was counted, ``cache`` what later submits need not do again, ``checks`` the
-field rules both units have, ``accelerate`` the use of numba where it is installed.
+``tiles``, ``coefficients_v7`` or ``coefficients_v8``, and ``convolve``) or ``tp`` (with
+``tp_order`` and ``tables``). ``counters`` holds what was counted, ``cache`` what later submits need
+not do again, ``checks`` the field rules both units have, ``accelerate`` the use of numba where it
+is installed.
 
 It knows the hardware from ``lapilli.hw`` and nothing of the compiler: that the two agree means
 something only while neither looks at the other.

@@ -12,7 +12,8 @@ class InstructionCounters:
     Bytes count each byte of an image once however often the unit fetches it. MACs count what the
     unit multiplies: before first-pixel pooling drops anything, kernels beyond the last output
     channel included; ``macs_nonzero`` leaves out weights equal to the zero point. ``tokens`` are
-    the weight tokens of all cores' streams, ``elements`` what a TP wrote.
+    the weight tokens of all cores' streams, ``elements`` what a TP wrote, ``table_bytes`` the table
+    it loaded first.
     """
 
     unit: str
@@ -25,3 +26,4 @@ class InstructionCounters:
     macs_nonzero: int = 0
     tokens: int = 0
     elements: int = 0
+    table_bytes: int = 0

@@ -1,8 +1,11 @@
-"""The TP unit: reads one instruction, checks it, and moves the bytes."""
+"""The TP unit: reads one instruction, checks it, and moves the bytes, through a table if so told.
+
+Everything but addresses and the table's content is worked out once for an instruction's words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +15,12 @@ from lapilli.emulator.cache import BoundedCache
 from lapilli.emulator.checks import decode_fields, demand, demand_apart
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.memory import ListedMemory
+from lapilli.emulator.tables import LARGEST_BYTE, TABLE, bytes_through
 from lapilli.emulator.tp_order import Loops, Window, read_order, write_order
 from lapilli.errors import Fault
-from lapilli.hw.tp import TP, WORDS
+from lapilli.hw.tables import ALIGNMENT, TABLE_BYTES
+from lapilli.hw.tp import TABLE_FLAGS, TP, WORDS
+from lapilli.program.program import Bytes
 
 FREE_FIELDS = frozenset(
     {
@@ -45,11 +51,17 @@ FREE_FIELDS = frozenset(
         "in_image_border_const",
         "in_zp",
         "out_zp",
+        *TABLE_FLAGS,
+        "alu_load_pwl_lut_address",
+        "alu_output_postshift",
+        "alu_output_post_multiplier",
     }
 )
 """What may differ from the default. ``alu_reorder_bits_used`` changes nothing that is known."""
+ADDRESSES = ("in_image_base_address", "out_image_base_address", "alu_load_pwl_lut_address")
 MAXIMUM_ELEMENTS = 1 << 26
-LARGEST_BYTE = 255
+TABLE_SHARE = 64
+"""A device's memory for what becomes of bytes is this fraction of that for orders of elements."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,8 @@ class Move:
     """An instruction made ready: which byte goes where, relative to the base addresses.
 
     ``read`` and ``write`` are relative to the first byte read and written. ``border`` are the
-    elements that lie outside the image; ``table`` maps every byte to what is stored, None if the
-    same.
+    elements that lie outside the image. ``through_table``: the fields that say how a table is
+    applied, None without one; then ``shifted`` maps every byte to what is stored, None if the same.
     """
 
     first_read: int
@@ -67,7 +79,8 @@ class Move:
     write: NDArray[np.intp]
     border: NDArray[np.intp]
     border_byte: int
-    table: NDArray[np.uint8] | None
+    through_table: Mapping[str, int] | None
+    shifted: Bytes | None
     read_size: int
     write_size: int
 
@@ -78,47 +91,69 @@ class Move:
 
 
 class TPUnit:
-    """Runs TP instructions; keeps the order of elements for the next time."""
+    """Runs TP instructions; keeps the order of elements, and what tables do, for the next time."""
 
     def __init__(self, cache_bytes: int) -> None:
         self._moves: BoundedCache[Move] = BoundedCache(cache_bytes)
+        self._tables: BoundedCache[Bytes] = BoundedCache(cache_bytes // TABLE_SHARE)
 
     def run(self, memory: ListedMemory, address: int) -> InstructionCounters:
         """Do the instruction at ``address``; raises Fault naming the field that is impossible."""
         words: list[int] = memory.bytes("TP instruction", address, 4 * WORDS).view("<u4").tolist()
-        source, target = (
-            TP.fields[name].get(words)
-            for name in ("in_image_base_address", "out_image_base_address")
-        )
+        source, target, table = (TP.fields[name].get(words) for name in ADDRESSES)
         room = memory.buffer("output image (out_image_base_address)", target).size
         move = self._moves.get((room, *_without_addresses(words)), lambda: _plan(words, room))
-        first_read, first_write = source + move.first_read, target + move.first_write
-        into = memory.bytes(
-            "output image (out_image_base_address and loops)", first_write, move.write_size
-        )
-        if move.read_size:
-            data = memory.bytes("input image (in_image_base_address)", first_read, move.read_size)
-            demand_apart(
-                "output image (out_image_base_address and loops)",
-                (first_write, first_write + move.write_size),
-                "input image (in_image_base_address)",
-                (first_read, first_read + move.read_size),
+        first_write = target + move.first_write
+        becomes = move.shifted
+        if move.through_table is not None:
+            becomes = self._through_table(memory, table, move.through_table)
+        if len(move.write):
+            into = memory.bytes(
+                "output image (out_image_base_address and loops)", first_write, move.write_size
             )
-            values = data[move.read]
-        else:
-            values = np.zeros(len(move.write), np.uint8)
-        if move.table is not None:
-            values = move.table[values]
-        values[move.border] = move.border_byte
-        into[move.write] = values
+            values = _read(memory, source, move, (first_write, first_write + move.write_size))
+            if becomes is not None:
+                values = becomes[values]
+            values[move.border] = move.border_byte
+            into[move.write] = values
         return InstructionCounters(
             unit="TP",
             address=address,
             instruction_bytes=4 * WORDS,
-            input_bytes=len(values) - len(move.border),
-            output_bytes=len(values),
-            elements=len(values),
+            input_bytes=len(move.write) - len(move.border),
+            output_bytes=len(move.write),
+            elements=len(move.write),
+            table_bytes=0 if move.through_table is None else TABLE_BYTES,
         )
+
+    def _through_table(
+        self, memory: ListedMemory, address: int, fields: Mapping[str, int]
+    ) -> Bytes:
+        """What the table at ``address`` makes of every byte."""
+        if address % ALIGNMENT:
+            raise Fault(
+                f"alu_load_pwl_lut_address = {address:#x}; recorded tables lie at multiples of "
+                f"{ALIGNMENT:#x}"
+            )
+        table = memory.bytes(TABLE, address, TABLE_BYTES)
+        key = (table.tobytes(), *fields.items())
+        return self._tables.get(key, lambda: bytes_through(table.view("<u4").tolist(), fields))
+
+
+def _read(memory: ListedMemory, source: int, move: Move, written: tuple[int, int]) -> Bytes:
+    """The bytes of all elements in reading order; some byte for those outside the image."""
+    if not move.read_size:
+        return np.zeros(len(move.write), np.uint8)
+    first = source + move.first_read
+    data = memory.bytes("input image (in_image_base_address)", first, move.read_size)
+    demand_apart(
+        "output image (out_image_base_address and loops)",
+        written,
+        "input image (in_image_base_address)",
+        (first, first + move.read_size),
+    )
+    values: Bytes = data[move.read]
+    return values
 
 
 def _without_addresses(words: Sequence[int]) -> tuple[int, ...]:
@@ -141,13 +176,14 @@ def _plan(words: Sequence[int], room: int) -> Move:
             f"in_tile_y_size, in_image_z_size) make {total} elements; at most {limit} are "
             f"written to an output buffer of {room} bytes"
         )
+    through_table = _table_fields(fields, border=total > window.inside)
     runs = window.runs()
     read = read_order(window, runs)
     write = write_order(window, runs, _loops(fields))
     inside = read >= 0
     border = np.flatnonzero(~inside)
     first_read = int(read[inside].min()) if len(border) < total else 0
-    first_write = int(write.min())
+    first_write = int(write.min()) if total else 0
     read_size = int(read.max()) + 1 - first_read if len(border) < total else 0
     read -= first_read
     read[border] = 0
@@ -162,17 +198,39 @@ def _plan(words: Sequence[int], room: int) -> Move:
             demand(TP, fields, "in_image_border_const", 0, LARGEST_BYTE) + fields["out_zp"],
             LARGEST_BYTE,
         ),
-        table=_table(fields["in_zp"], fields["out_zp"]),
+        through_table=through_table,
+        shifted=_shifted(fields["in_zp"], fields["out_zp"]),
         read_size=read_size,
-        write_size=int(write.max()) + 1,
+        write_size=int(write.max()) + 1 if total else 0,
     )
 
 
-def _table(in_zero_point: int, out_zero_point: int) -> NDArray[np.uint8] | None:
+def _table_fields(fields: Mapping[str, int], border: bool) -> Mapping[str, int] | None:
+    """The fields that say how a table is applied, None without one. ``border``: there are elements
+    outside the image. Raises Fault for what no recording shows."""
+    flags = [fields[name] for name in TABLE_FLAGS]
+    if not any(flags):
+        for name in ("alu_output_postshift", "alu_output_post_multiplier"):
+            demand(TP, fields, name, 0, 0, "as no recording has another without a table")
+        return None
+    if not all(flags):
+        found = ", ".join(f"{name} = {fields[name]}" for name in TABLE_FLAGS)
+        raise Fault(f"{found}; recordings have all of them set, or none")
+    if border:
+        raise Fault(
+            "alu_pwl_enable = 1 with elements outside the image (in_window_x_end, "
+            "in_image_x_size, ...): no recording has both a table and a border"
+        )
+    names = ("in_zp", "out_zp", "alu_output_postshift", "alu_output_post_multiplier")
+    return {name: fields[name] for name in names}
+
+
+def _shifted(in_zero_point: int, out_zero_point: int) -> Bytes | None:
     if in_zero_point == out_zero_point:
         return None
     moved = np.arange(LARGEST_BYTE + 1) - in_zero_point + out_zero_point
-    return np.clip(moved, 0, LARGEST_BYTE).astype(np.uint8)
+    shifted: Bytes = np.clip(moved, 0, LARGEST_BYTE).astype(np.uint8)
+    return shifted
 
 
 def _window(fields: dict[str, int]) -> Window:
@@ -180,7 +238,6 @@ def _window(fields: dict[str, int]) -> Window:
     for name in (
         "in_image_x_size",
         "in_image_y_size",
-        "in_image_z_size",
         "in_tile_x_size",
         "in_tile_y_size",
         "in_tile_x_inc",

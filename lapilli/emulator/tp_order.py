@@ -54,6 +54,16 @@ class Window:
         """How many elements are read."""
         return self.all_planes * int(self._tiles(0)[1].sum()) * int(self._tiles(1)[1].sum())
 
+    @property
+    def inside(self) -> int:
+        """How many of them the image has."""
+        found = self.planes
+        for axis in (0, 1):
+            first, extent = self._tiles(axis)
+            behind = np.minimum(first + extent, self.image[axis])
+            found *= int(np.maximum(behind - np.maximum(first, 0), 0).sum())
+        return found
+
     def runs(self) -> Runs:
         """The runs of one plane."""
         (top, rows), (left, columns) = self._tiles(0), self._tiles(1)

@@ -101,4 +101,5 @@ FLUSHES = 2
 TP_MORE_CORES = 1
 """``number`` of every TP instruction of an operation that is not its last."""
 TP_PAD_MORE_CORES = 8
-"""Value of GL_UNK3950 for a padding operation's instructions on cores before the last."""
+"""Value of GL_UNK3950 for the instructions of a padding, RELU or ABS operation on cores before the
+last; 0 for the last one and for every other operation, LOGISTIC with its table among them."""

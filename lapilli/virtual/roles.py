@@ -8,6 +8,7 @@ from lapilli.emulator.front_end import walk
 from lapilli.emulator.generations import generation_of
 from lapilli.errors import Fault
 from lapilli.hw.chips import Chip
+from lapilli.hw.tp import TP
 from lapilli.program.program import Words
 from lapilli.program.recording import RecordedBuffer, Recording
 from lapilli.virtual.objects import BufferObject
@@ -15,17 +16,18 @@ from lapilli.virtual.submit import Job
 
 
 def recording_of(job: Job, chip: Chip) -> Recording:
-    """The job with its buffers' contents before it runs. Buffers with instructions or coefficients
-    are what the commands say; of the rest those that hold anything are inputs."""
+    """The job with its buffers' contents before it runs. Buffers with instructions, coefficients or
+    tables are what the commands say; of the rest those that hold anything are inputs."""
     roles: dict[BufferObject, str] = {}
     for unit, address in _starts(job.commands, chip):
         buffer = _at(job, address)
         if buffer is None:
             continue
         roles[buffer] = "instruction"
-        coefficients = _at(job, _kernel_address(buffer, address, chip)) if unit == "NN" else None
-        if coefficients is not None:
-            roles.setdefault(coefficients, "coefficients")
+        role, where = _loads(buffer, unit, address, chip)
+        loaded = _at(job, where) if role else None
+        if loaded is not None:
+            roles.setdefault(loaded, role)
     recorded = []
     for buffer in job.objects:
         used = np.flatnonzero(buffer.storage.data)
@@ -54,11 +56,15 @@ def _at(job: Job, address: int) -> BufferObject | None:
     return None
 
 
-def _kernel_address(buffer: BufferObject, address: int, chip: Chip) -> int:
-    layout = generation_of(chip).nn
+def _loads(buffer: BufferObject, unit: str, address: int, chip: Chip) -> tuple[str, int]:
+    """Role and address of what the instruction at ``address`` loads; an empty role for nothing."""
+    layout = generation_of(chip).nn if unit == "NN" else TP
     assert buffer.address is not None
     start = address - buffer.address
     words = np.zeros(layout.size, np.uint32)
     raw = buffer.storage.data[start : min(start + 4 * layout.size, buffer.size)]
     words.view(np.uint8)[: len(raw)] = raw
-    return layout.decode(words.tolist())["kernel_address"]
+    fields = layout.decode(words.tolist())
+    if unit == "NN":
+        return "coefficients", fields["kernel_address"]
+    return "table" if fields["alu_load_pwl_lut"] else "", fields["alu_load_pwl_lut_address"]

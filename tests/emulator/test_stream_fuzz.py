@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from oracle import load_recording
 from stream_judge import Judge
-from stream_mutants import (
+from stream_mutants import FAMILIES, choose
+from stream_sources import (
     CHIPS,
-    FAMILIES,
     LARGE,
     LARGE_GRAPHS,
+    LOADED,
     RECORDED,
     Mutant,
     Source,
-    choose,
     compiled_sources,
+    load_source,
     recorded_sources,
 )
 
@@ -117,12 +117,12 @@ def test_every_register_write_is_dropped_and_every_field_set_to_its_ends() -> No
 def test_recordings_that_were_moved_apart_give_the_same_values(chip: str) -> None:
     for moved in recorded_sources(RECORDED):
         if moved.chip == chip:
-            original, _ = load_recording(moved.name.removeprefix(f"{chip} "), chip)
+            original = load_source(moved.name.removeprefix(f"{chip} "), chip)
             with EmulatedDevice(chip_named(chip)) as device:
                 contents = {
                     i: buffer.data
                     for i, buffer in enumerate(moved.recording.buffers)
-                    if buffer.role not in ("instruction", "coefficients")
+                    if buffer.role not in LOADED
                 }
                 expected = replay(original, device, contents)
                 found = replay(moved.recording, device)
