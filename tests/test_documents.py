@@ -1,0 +1,115 @@
+"""What the documents for contributors say of files and functions is there, and nothing is left out.
+
+A path in backticks lies in the package or in the repository. A name in backticks with a capital, or
+with ``()`` behind it, is defined in a file named in the same row or paragraph (if any is).
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import lapilli
+
+PACKAGE = Path(lapilli.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import make_architecture_picture as drawing  # noqa: E402
+from test_layers import ROOMS  # noqa: E402
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")
+PATH = re.compile(r"[\w./-]+\.(?:py|md|json|js|css|c|svg)|[\w./-]+/")
+NAME = re.compile(r"((?:\w+\.)?[a-z_]\w*)\(\)|((?:[A-Z]\w*[a-z]\w*)(?:\.\w+)?)")
+
+
+def blocks(document: Path) -> Iterator[list[str]]:
+    """What stands in backticks, of each table row, list item and paragraph."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
+    for block in re.split(r"\n\s*\n|\n(?=\||\*|\d+\. )", text):
+        yield re.findall(r"`([^`]+)`", block)
+
+
+def found(path: str) -> Path | None:
+    return next((base / path for base in (PACKAGE, ROOT) if (base / path).exists()), None)
+
+
+@cache
+def defined_in(file: Path) -> set[str]:
+    """Names at the top of a file, and ``Class.member``."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        names |= own_names(node)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{name}" for each in node.body for name in own_names(each)}
+    return names
+
+
+def own_names(node: ast.stmt) -> set[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()
+
+
+def missing(document: Path) -> list[str]:
+    """Paths that are not there, and names that are not defined where their block says."""
+    wrong = []
+    for block in blocks(document):
+        paths = [mention for mention in block if PATH.fullmatch(mention)]
+        wrong += [path for path in paths if found(path) is None]
+        files = [place for path in paths if (place := found(path)) and place.suffix == ".py"]
+        defined = set().union(*map(defined_in, files if paths else PACKAGE.rglob("*.py")))
+        names = [(mention, match) for mention in block if (match := NAME.fullmatch(mention))]
+        wrong += [mention for mention, match in names if (match[1] or match[2]) not in defined]
+    return wrong
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_and_functions_named_in_it_exist(document: Path) -> None:
+    assert missing(document) == []
+
+
+def test_a_wrong_file_or_function_is_seen(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(
+        "| `Chip`, `Nothing`, `none()` | `hw/chips.py`: `Chip.has()` |\n"
+        "| `Chip` | `hw/nn.py`, `hw/gone.py` |\n\n* `nowhere/`, `hw/`\n\n`Program`, `Programme`\n"
+    )
+    wrong = ["Nothing", "none()", "hw/gone.py", "Chip", "nowhere/", "Programme"]
+    assert missing(document) == wrong
+
+
+def test_every_file_of_the_package_answers_a_question() -> None:
+    named = {mention for block in blocks(ARCHITECTURE) for mention in block}
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    silent = [str(f) for f in files if f.name not in ("__init__.py", "__main__.py")]
+    assert [path for path in sorted(silent) if path not in named] == []
+
+
+def test_the_picture_is_what_its_script_draws_and_its_boxes_are_there() -> None:
+    assert (ROOT / "docs" / "architecture.svg").read_text() == drawing.picture()
+    boxes = [box for band in drawing.BANDS for box in band.boxes]
+    folders = {room for room in ROOMS if (PACKAGE / room).is_dir()} - {"data"}
+    assert {box.name.rstrip("/") for box in boxes} == folders
+    for box in boxes:
+        for step in box.steps:
+            place = PACKAGE / box.name / step
+            assert place.is_dir() if step.endswith("/") else place.with_suffix(".py").is_file()
+
+
+def test_bands_of_the_picture_stand_in_the_order_of_imports() -> None:
+    heights = [[ROOMS.index(box.name.rstrip("/")) for box in band.boxes] for band in drawing.BANDS]
+    for upper, lower in itertools.pairwise(heights):
+        assert min(upper) > max(lower)
