@@ -27,6 +27,9 @@ ADDITION_SIZES = (5, 8, 80, 112)
 ADDITIONS_EACH = 76
 """Additions of one size and number of channels in the driver's grid, which makes 3,954 cases."""
 
+LARGEST_SUBTRACTION = 60000
+"""Elements; larger ones add time, and sizes that others have."""
+
 BYTE_MEAN, BYTE_DEVIATION = 127.5, 73.9
 """Of uniformly distributed bytes."""
 OUTPUT_DEVIATION = 55.0
@@ -96,7 +99,7 @@ class ConvolutionCase:
 
 @dataclass(frozen=True)
 class AdditionCase:
-    """An ADD of two graph inputs with scales ``first``, ``second`` and ``output``."""
+    """An ADD (or SUB) of two graph inputs with scales ``first``, ``second`` and ``output``."""
 
     group: str
     rows: int
@@ -106,6 +109,7 @@ class AdditionCase:
     zeros: tuple[int, int, int]
     activation: str = "NONE"
     seed: int = 0
+    subtract: bool = False
 
     @property
     def name(self) -> str:
@@ -114,7 +118,8 @@ class AdditionCase:
         zeros = ",".join(map(str, self.zeros))
         shape = f"{self.rows}x{self.columns}x{self.channels}"
         extra = f"{self.activation.lower()}-{self.seed}"
-        return f"{self.group}:addition-{shape}-s{scales}-z{zeros}-{extra}"
+        kind = "subtraction" if self.subtract else "addition"
+        return f"{self.group}:{kind}-{shape}-s{scales}-z{zeros}-{extra}"
 
     def model(self) -> bytes:
         """The .tflite."""
@@ -122,7 +127,8 @@ class AdditionCase:
         shape = (1, self.rows, self.columns, self.channels)
         a = builder.input(shape, self.scales[0], self.zeros[0])
         b = builder.input(shape, self.scales[1], self.zeros[1])
-        y = builder.add(a, b, self.scales[2], self.zeros[2], activation=self.activation)
+        make = builder.subtract if self.subtract else builder.add
+        y = make(a, b, self.scales[2], self.zeros[2], activation=self.activation)
         return builder.build([y])
 
     def feed(self) -> list[Array]:
@@ -340,8 +346,29 @@ def steep_additions(count: int = 300) -> list[AdditionCase]:
     return cases
 
 
+def subtractions(count: int = 400) -> list[AdditionCase]:
+    """Subtractions of odd shapes, with zero points at the ends and scales up to a hundredfold
+    apart; a third of them with an output range that cuts most results off."""
+    cases = []
+    for seed in range(count):
+        rng = seeded("subtractions", seed)
+        rows, columns = _sides(rng)
+        channels = int(rng.choice(ISSUE_CHANNELS))
+        cover = (0.1, 0.4) if seed % 3 == 2 else (0.4, 1.1)
+        case = _addition_case("sub", seed, rows, columns, channels, cover, subtract=True)
+        if rows * columns * channels <= LARGEST_SUBTRACTION:
+            cases.append(case)
+    return cases
+
+
 def _addition_case(
-    group: str, seed: int, rows: int, columns: int, channels: int, cover: tuple[float, float]
+    group: str,
+    seed: int,
+    rows: int,
+    columns: int,
+    channels: int,
+    cover: tuple[float, float],
+    subtract: bool = False,
 ) -> AdditionCase:
     """``cover``: from which to which share of the sum's range the output has."""
     rng = seeded(group, "addition", seed)
@@ -350,13 +377,14 @@ def _addition_case(
     second = float(np.float32(first * ratio))
     zeros = [zero_point(rng), zero_point(rng)]
     output = float(np.float32((first + second) * rng.uniform(*cover)))
-    middle = (first * (BYTE_MEAN - zeros[0]) + second * (BYTE_MEAN - zeros[1])) / output
+    sign = -1 if subtract else 1
+    middle = (first * (BYTE_MEAN - zeros[0]) + sign * second * (BYTE_MEAN - zeros[1])) / output
     beside = 0 if rng.random() < 0.7 else int(rng.integers(-110, 111))
     zeros.append(int(np.clip(round(BYTE_MEAN - middle) + beside, 0, 255)))
     activation = "RELU" if seed % 7 == 3 and zeros[2] < 160 else "NONE"
     return AdditionCase(
         group, rows, columns, channels, (first, second, output), (zeros[0], zeros[1], zeros[2]),
-        activation, seed,
+        activation, seed, subtract,
     )  # fmt: skip
 
 

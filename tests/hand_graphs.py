@@ -87,6 +87,10 @@ def addition(shape: tuple[int, ...] = (1, 4, 6, 5), **options: Any) -> Graph:
     return one_operator("ADD", tensors, (FIRST, SECOND), Addition(**options))
 
 
+def subtraction(shape: tuple[int, ...] = (1, 4, 6, 5), **options: Any) -> Graph:
+    return with_operator(addition(shape, **options), kind="SUB")
+
+
 def padding(amounts: Any = ((0, 0), (1, 2), (3, 4), (0, 0))) -> Graph:
     return one_operator(
         "PAD",

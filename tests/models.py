@@ -260,6 +260,24 @@ class ModelBuilder:
         self.operator("ADD", [a, b], [result], options, 2 if self.dtype == "int8" else 1)
         return result
 
+    def subtract(
+        self,
+        a: int,
+        b: int,
+        scale: float,
+        zero_point: int,
+        *,
+        activation: str = "NONE",
+        name: str = "",
+    ) -> int:
+        """SUB of two tensors, which may be the same; shapes broadcast."""
+        shape = np.broadcast_shapes(self._shape(a), self._shape(b))
+        result = self.tensor(shape, scale, zero_point, name=name)
+        code = getattr(tflite.ActivationFunctionType, activation)
+        options = ("SubOptions", {"FusedActivationFunction": code})
+        self.operator("SUB", [a, b], [result], options, 2 if self.dtype == "int8" else 1)
+        return result
+
     def _shape(self, index: int) -> tuple[int, ...]:
         shape = self.tensors[index].shape
         assert shape is not None

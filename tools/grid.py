@@ -28,7 +28,14 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from cases import driver_additions, driver_convolutions, driver_depthwise, issue_grid, sample
+from cases import (
+    driver_additions,
+    driver_convolutions,
+    driver_depthwise,
+    issue_grid,
+    sample,
+    subtractions,
+)
 from comparing import CHIPS, SCHEDULES, GraphCase, Outcome, check
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -44,6 +51,7 @@ GROUPS: dict[str, Callable[[], Sequence[Any]]] = {
     "conv": driver_convolutions,
     "depthwise": driver_depthwise,
     "add": driver_additions,
+    "subtract": subtractions,
     "issue2": issue_grid,
     "graphs": lambda: [GraphCase(seed) for seed in range(GRAPHS)],
 }
@@ -51,6 +59,7 @@ TITLES = {
     "conv": "Conv2D of the driver's grid",
     "depthwise": "depthwise of the driver's grid",
     "add": "Add of the driver's grid",
+    "subtract": "subtractions",
     "issue2": "odd sizes, any kernels",
     "graphs": "random graphs",
 }

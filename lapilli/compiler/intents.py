@@ -61,7 +61,7 @@ class ConvolutionIntent:
 
 @dataclass(frozen=True, eq=False)
 class AdditionIntent:
-    """A weighted sum of two tensors of ``size`` elements, byte by byte.
+    """A weighted sum, or difference, of two tensors of ``size`` elements, byte by byte.
 
     ``source``: the first operand's bytes and behind them the second's, in one layout, which the
     result at ``target`` has too. ``scales``: what the bytes stand for. ``relu``: as above.

@@ -58,9 +58,10 @@ def _codable(scale: np.float32) -> np.float32 | None:
 
 
 def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbers:
-    """The closest weights, or the recorded driver's coarse ones where those do."""
+    """The closest weights, or the recorded driver's coarse ones where those do; it has none for
+    subtractions."""
     numbers = requantise.closest_addition(scales, _codable)
-    if as_recorded:
+    if as_recorded and not scales.subtract:
         ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
         step = np.float32(np.float32(max(float(ratio), 1.0)) / np.float32(255))
         recorded = requantise.recorded_addition(scales, step)

@@ -172,7 +172,7 @@ def _options(code: int, address: int | None, multiplier: int) -> Options:
     """The options of an operator from its builtin data, None for kinds without any we know."""
     if not address:
         return None
-    if code == tflite_c.BuiltinOperator.ADD:
+    if code in (tflite_c.BuiltinOperator.ADD, tflite_c.BuiltinOperator.SUB):
         return Addition(_activation(tflite_c.TfLiteAddParams.from_address(address).activation))
     data: Any
     if code == tflite_c.BuiltinOperator.CONV_2D:

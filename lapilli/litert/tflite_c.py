@@ -78,6 +78,7 @@ class BuiltinOperator(IntEnum):
     CONV_2D = 3
     DEPTHWISE_CONV_2D = 4
     CUSTOM = 32
+    SUB = 41
     DELEGATE = 51
 
 
@@ -326,7 +327,7 @@ class TfLiteDepthwiseConvParams(Structure):
 
 
 class TfLiteAddParams(Structure):
-    """Options of ADD."""
+    """Options of ADD, and how those of SUB begin."""
 
     _fields_ = [("activation", c_int)]
 

@@ -91,7 +91,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Addition:
-    """Options of ADD."""
+    """Options of ADD and SUB."""
 
     activation: Activation = Activation.NONE
 

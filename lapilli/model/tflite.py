@@ -161,7 +161,8 @@ _CONVOLUTIONS: Final = {
         _Field(6, "dilation of the rows"),
     ),
 }
-_ADDITION_OPTIONS: Final = 11
+_ADDITIONS: Final = {"ADD": 11, "SUB": 28}
+"""Operators with the options of an addition, and the union's number for each."""
 _ADDITION_ACTIVATION: Final = _Field(0, "activation")
 
 
@@ -555,7 +556,7 @@ def _read_operators(
         options: Options = None
         if kind in _CONVOLUTIONS:
             options = _read_convolution(table, operator, tensors)
-        elif kind == "ADD":
+        elif kind in _ADDITIONS:
             options = _read_addition(table, operator, tensors)
         operators.append(operator if options is None else replace(operator, options=options))
     return tuple(operators)
@@ -716,7 +717,7 @@ def _check_window(
 
 
 def _read_addition(table: _Table, operator: Operator, tensors: tuple[Tensor, ...]) -> Addition:
-    """Options of ADD, checked against the operator's tensors."""
+    """Options of ADD and SUB, checked against the operator's tensors."""
     file, where = table.file, table.where
     if len(operator.inputs) != 2 or -1 in operator.inputs or len(operator.outputs) != 1:
         found = f"inputs {_some(operator.inputs)} and outputs {_some(operator.outputs)}"
@@ -732,7 +733,7 @@ def _read_addition(table: _Table, operator: Operator, tensors: tuple[Tensor, ...
         expected.append(other if one == 1 else one)
     if list(result.shape) != expected:
         file.fail(where, f"output of shape {list(result.shape)}", f"{expected}")
-    options = _read_options(table, _ADDITION_OPTIONS)
+    options = _read_options(table, _ADDITIONS[operator.kind])
     return Addition(_read_activation(options, _ADDITION_ACTIVATION)) if options else Addition()
 
 

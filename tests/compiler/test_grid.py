@@ -20,11 +20,13 @@ from cases import (
     issue_grid,
     sample,
     steep_additions,
+    subtractions,
 )
 from comparing import CHIPS, SCHEDULES, GraphCase, check
 
 DRIVER_SAMPLE, ISSUE_SAMPLE, GRAPH_SAMPLE = 300, 200, 60
 GRAPHS = 500
+SUBTRACTION_SAMPLE = 150
 MAY_BE_REFUSED = {"a311d": set(), "imx8mp": {"scale_fits"}}
 """Rules that cases of the grids break: V8 has no fields for a scale of 2 and above."""
 CHUNK = 50
@@ -116,7 +118,8 @@ def test_random_graphs(case: GraphCase, chip: str, schedule: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("chip", CHIPS)
 @pytest.mark.parametrize(
-    "cases", chunks([*driver_grid(), *issue_grid(), *map(GraphCase, range(GRAPHS))])
+    "cases",
+    chunks([*driver_grid(), *issue_grid(), *subtractions(), *map(GraphCase, range(GRAPHS))]),
 )
 def test_everything(cases: Sequence[Case | GraphCase], chip: str) -> None:
     outcomes = [outcome for case in cases for outcome in check(case, chip=chip)]
@@ -136,3 +139,17 @@ def test_additions_whose_results_are_mostly_cut_off_still_are_right(
     outcomes = [check(case, [schedule], chip)[0] for case in steep_additions()]
     assert not [outcome for outcome in outcomes if not outcome.right]
     assert sum(bool(outcome.values) for outcome in outcomes) > len(outcomes) * 9 // 10
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_subtractions_of_any_shape_and_scales(schedule: str, chip: str) -> None:
+    """Zero points at both ends are among them, fused ReLUs, and scales far apart."""
+    cases = subtractions(SUBTRACTION_SAMPLE)
+    outcomes = [check(case, [schedule], chip)[0] for case in cases]
+    assert not [outcome for outcome in outcomes if not outcome.right]
+    refused = {rule for outcome in outcomes for rule in outcome.refused}
+    assert refused <= {"subtraction_exact", "scale_fits"}
+    assert sum(bool(outcome.values) for outcome in outcomes) > len(outcomes) * 8 // 10
+    assert {0, 255} <= {zero for case in cases for zero in case.zeros}
+    assert any(case.activation == "RELU" for case in cases)

@@ -145,7 +145,7 @@ def compare_operator(operator: Any, read: Graph, index: int) -> None:
     assert list(found.outputs) == operator.OutputsAsNumpy().tolist()
     tables = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}
     if not isinstance(found.options, Convolution):
-        assert isinstance(found.options, Addition) == (found.kind == "ADD")
+        assert isinstance(found.options, Addition) == (found.kind in ("ADD", "SUB"))
         return
     options = getattr(schema, tables[found.kind])()
     table = operator.BuiltinOptions()

@@ -15,6 +15,7 @@ import numpy as np
 from lapilli.model.graph import Quantization
 
 SHIFT_MAXIMUM = 127
+WEIGHT_MAXIMUM = 255
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class AdditionScales:
-    """Quantisation of an addition's operands and result."""
+    """Quantisation of an addition's operands and result. ``subtract``: the second operand is taken
+    away."""
 
     first: Quantization
     second: Quantization
     output: Quantization
+    subtract: bool = False
 
 
 def convolution_scale(input_scale: float, weight_scale: float, output_scale: float) -> np.float32:
@@ -50,12 +53,17 @@ def float_parts(scale: np.float32) -> tuple[int, int]:
 @dataclass(frozen=True)
 class AdditionNumbers:
     """An addition as ``first * (a - z) + second * (b - z) + bias``, times ``scale``; a and b are
-    the operands' bytes, z the first one's zero point."""
+    the operands' bytes, z the first one's zero point. ``second`` is below 0 in a subtraction."""
 
     first: int
     second: int
     bias: int
     scale: np.float32
+
+    @property
+    def zero_point(self) -> int:
+        """The weights' zero point: the least with which both weights are bytes."""
+        return max(0, -self.second)
 
 
 UNUSABLE = AdditionNumbers(0, 0, 0, np.float32(np.inf))
@@ -93,26 +101,30 @@ def closest_addition(
     """The one-byte weights and scale that come closest to the real factors.
 
     The recorded driver sets the larger weight to 255, which rounds the other to a 510th; here both
-    are chosen so that their ratio and the scale fit best. ``codable`` gives the nearest scale that
-    the instruction can hold, or None.
+    are chosen so that their ratio and the scale fit best. In a subtraction one lies above and one
+    below the weights' zero point, so that together they are at most 255. ``codable`` gives the
+    nearest scale that the instruction can hold, or None.
     """
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
         factors = np.array([scales.first.scale, scales.second.scale]) / scales.output.scale
         if not np.all(np.isfinite(factors)) or not np.all(factors > 0):
             return UNUSABLE
         larger = int(np.argmax(factors))
-        weights = np.zeros((255, 2))
-        weights[:, larger] = np.arange(1, 256)
+        weights = np.zeros((WEIGHT_MAXIMUM, 2))
+        weights[:, larger] = np.arange(1, WEIGHT_MAXIMUM + 1)
         weights[:, 1 - larger] = np.round(
             weights[:, larger] * factors[1 - larger] / factors[larger]
         )
         found = [codable(np.float32(scale)) for scale in factors[larger] / weights[:, larger]]
     used = np.array([np.nan if scale is None else float(scale) for scale in found])
+    if scales.subtract:
+        used[weights.sum(axis=1) > WEIGHT_MAXIMUM] = np.nan
     errors = np.abs(weights * used[:, None] - factors).max(axis=1)
     if np.all(np.isnan(errors)):
         return UNUSABLE
     best = int(np.nanargmin(errors))
     first, second = (int(weight) for weight in weights[best])
+    second = -second if scales.subtract else second
     bias = second * (scales.first.zero_point - scales.second.zero_point)
     return AdditionNumbers(first, second, bias, np.float32(used[best]))
 
@@ -128,10 +140,10 @@ def addition_error(numbers: AdditionNumbers, scales: AdditionScales, used: np.fl
     first, second, output = scales.first, scales.second, scales.output
     if not np.isfinite(used):
         return math.inf
-    worst = 0.0
+    sign, worst = -1 if scales.subtract else 1, 0.0
     for a in (0 - first.zero_point, 255 - first.zero_point):
         for b in (0 - second.zero_point, 255 - second.zero_point):
-            wanted = (first.scale * a + second.scale * b) / output.scale
+            wanted = (first.scale * a + sign * second.scale * b) / output.scale
             shifted = b + second.zero_point - first.zero_point
             made = (numbers.first * a + numbers.second * shifted + numbers.bias) * float(used)
             worst = max(worst, abs(made - wanted))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from lapilli.compiler.operators import addition, convolution, padding
+from lapilli.compiler.operators import addition, convolution, padding, subtraction
 from lapilli.compiler.operators.record import OperatorRecord
 
 RECORDS: tuple[OperatorRecord, ...] = (
     convolution.RECORD,
     addition.RECORD,
+    subtraction.RECORD,
     padding.RECORD,
 )
 BY_KIND = {kind: record for record in RECORDS for kind in record.kinds}

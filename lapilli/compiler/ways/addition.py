@@ -1,4 +1,5 @@
-"""What the ways of an addition have in common: an NN job over a view of both operands."""
+"""What the ways of an addition or subtraction have in common: an NN job over a view of both
+operands."""
 
 from __future__ import annotations
 
@@ -20,12 +21,13 @@ def flat_image(size: ImageSize) -> tuple[int, int]:
 def matrix(numbers: AdditionNumbers, planes: int, taps: int) -> Kernels:
     """``planes`` kernels of taps x taps over twice as many planes: kernel k takes plane k of each
     operand with its first tap."""
-    values = np.zeros((planes, 2 * planes, taps, taps), np.uint8)
+    zero_point = numbers.zero_point
+    values = np.full((planes, 2 * planes, taps, taps), zero_point, np.uint8)
     each = np.arange(planes)
-    values[each, each, 0, 0] = numbers.first
-    values[each, planes + each, 0, 0] = numbers.second
+    values[each, each, 0, 0] = zero_point + numbers.first
+    values[each, planes + each, 0, 0] = zero_point + numbers.second
     bias = np.full(planes, numbers.bias, np.int64)
-    return Kernels(values, np.zeros(planes, np.int64), 2 * planes, 0, bias)
+    return Kernels(values, np.zeros(planes, np.int64), 2 * planes, zero_point, bias)
 
 
 def addition_job(
@@ -39,7 +41,7 @@ def addition_job(
     columns, rows = plane
     return NnJob(
         operator=intent.operator,
-        kind="addition",
+        kind="subtraction" if intent.scales.subtract else "addition",
         source=intent.source,
         target=intent.target,
         input_size=ImageSize(columns, rows, kernels.input_channels),

@@ -13,10 +13,8 @@ from lapilli.compiler.operators import addition
 from lapilli.model.graph import Activation, Graph
 
 SENTENCES = {
-    "no_broadcast": "Both operands of an addition and the result have the same shape.",
-    "addition_size": (
-        "The number of elements added can be seen as an image of at most 8191 x 8191."
-    ),
+    "no_broadcast": "Both operands and the result have the same shape.",
+    "addition_size": ("The elements of an operand can be seen as an image of at most 8191 x 8191."),
     "scale_fits": (
         "The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."
     ),
@@ -45,7 +43,7 @@ ADDITIONS: list[Broken] = [
     ("operands_computed", "second is constant", addition_with(SECOND, data=zeros(1, 4, 6, 5))),
     (
         "no_broadcast",
-        "[1, 4, 6, 5] + [1, 1, 1, 5] -> [1, 4, 6, 5]",
+        "[1, 4, 6, 5] and [1, 1, 1, 5] -> [1, 4, 6, 5]",
         addition_with(SECOND, shape=(1, 1, 1, 5)),
     ),
     ("quantised_per_tensor", "sum has no quantisation", addition_with(SUM, quantization=None)),

@@ -1,0 +1,68 @@
+"""SUB of two computed tensors: a weighted sum in which one weight lies below the zero point."""
+
+from __future__ import annotations
+
+from lapilli.compiler.builder import Builder
+from lapilli.compiler.operators import weighted_sum
+from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.rules import (
+    activation_exact,
+    batch_of_one,
+    bytes_unsigned,
+    image_size,
+    operands_computed,
+    operands_present,
+    quantised_per_tensor,
+)
+from lapilli.compiler.operators.weighted_sum import (
+    addition_size,
+    inexact,
+    no_broadcast,
+    scale_misfit,
+    scales_of,
+)
+from lapilli.model.graph import Operator
+
+
+def scale_fits(case: Case) -> str | None:
+    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    return scale_misfit(case, scales_of(case, subtract=True))
+
+
+def subtraction_exact(case: Case) -> str | None:
+    """Two weights of at most 255 together express a subtraction's two factors to within 0.9 output
+    steps.
+
+    Remedy: Give operands and result ranges that are less unlike.
+    """
+    return inexact(case, scales_of(case, subtract=True))
+
+
+def lower(builder: Builder, operator: Operator) -> None:
+    """One weighted difference."""
+    weighted_sum.lower(builder, operator, subtract=True)
+
+
+RECORD = OperatorRecord(
+    kinds=("SUB",),
+    words=(
+        "A convolution on the NN cores over both operands, which lie one behind the other: a "
+        "kernel takes an element of each, the second with a weight below the zero point."
+    ),
+    rules=(
+        operands_present,
+        operands_computed,
+        bytes_unsigned,
+        batch_of_one,
+        no_broadcast,
+        quantised_per_tensor,
+        image_size,
+        addition_size,
+        activation_exact,
+        scale_fits,
+        subtraction_exact,
+    ),
+    lower=lower,
+    images=(0, 1),
+    needed=2,
+)
