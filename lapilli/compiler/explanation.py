@@ -9,6 +9,7 @@ from lapilli.compiler import partition
 from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
+from lapilli.model.macs import macs
 
 
 @dataclass(frozen=True)
@@ -124,26 +125,6 @@ def byte_size(graph: Graph, tensor: int) -> int:
     """Bytes of a tensor; 0 for types of no fixed size."""
     found = graph.tensors[tensor]
     return found.size * _ITEM_BYTES.get(found.dtype, 0)
-
-
-def macs(graph: Graph, operator: Operator) -> int:
-    """Multiplications with an addition that an operator's definition asks for."""
-    if len(operator.inputs) < 2 or not operator.outputs or min(operator.inputs[:2]) < 0:
-        return 0
-    source, weights = (graph.tensors[i] for i in operator.inputs[:2])
-    target = graph.tensors[operator.outputs[0]]
-    if not all((source.shape, weights.shape, target.shape)):
-        return 0
-    kernel = weights.size // max(weights.shape[0], 1)
-    if operator.kind in ("CONV_2D", "FULLY_CONNECTED"):
-        return target.size * kernel
-    if operator.kind == "DEPTHWISE_CONV_2D":
-        return target.size * (weights.size // max(weights.shape[-1], 1))
-    if operator.kind == "TRANSPOSE_CONV" and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        return graph.tensors[operator.inputs[2]].size * kernel
-    if operator.kind == "BATCH_MATMUL":
-        return target.size * source.shape[-1]
-    return 0
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:

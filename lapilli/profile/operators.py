@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from lapilli.compiler import explanation, partition
+from lapilli.compiler import partition
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
+from lapilli.model.macs import macs
 from lapilli.profile.events import (
     JobRecord,
     OperatorRecord,
@@ -72,7 +73,7 @@ def rows_of_graph(
                 jobs=(),
                 seconds=times.get(row.operators),
                 origin=Origin.MEASURED,
-                macs=sum(explanation.macs(graph, member) for member in members),
+                macs=sum(macs(graph, member) for member in members),
             )
         else:
             own = [job for job in jobs if job.part == row.part and job.operator == row.operators[0]]
@@ -82,7 +83,7 @@ def rows_of_graph(
                 name=_tensor_name(graph, members[0]),
                 shape=_tensor_shape(graph, members[0]),
                 part=row.part,
-                macs=explanation.macs(graph, members[0]),
+                macs=macs(graph, members[0]),
             )
         found.append(record)
     return tuple(found)
