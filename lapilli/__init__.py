@@ -3,6 +3,7 @@
     program = lapilli.compile("model.tflite", chip="a311d")
     device = lapilli.open_device("emulator:a311d")
     delegate = lapilli.Delegate(device="emulator:a311d")
+    pixels = lapilli.images.load_picture("cat.jpg", channels=3)
 
 Everything is imported when first asked for, so that ``import lapilli`` costs next to nothing.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lapilli.version import VERSION
 
 if TYPE_CHECKING:
+    from lapilli.answers import images
     from lapilli.compiler.stages import compile_model as compile
     from lapilli.device.open import open_device
     from lapilli.device.pipeline import Pipeline
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from lapilli.program.program import Program
 
 __version__ = VERSION
-__all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "open_device"]
+__all__ = ["Delegate", "Pipeline", "Program", "__version__", "compile", "images", "open_device"]
 
 _HOMES = {
     "compile": ("lapilli.compiler.stages", "compile_model"),
@@ -29,6 +31,7 @@ _HOMES = {
     "Delegate": ("lapilli.profile.delegate", "Delegate"),
     "Pipeline": ("lapilli.device.pipeline", "Pipeline"),
     "Program": ("lapilli.program.program", "Program"),
+    "images": ("lapilli.answers.images", ""),
 }
 
 
@@ -38,4 +41,5 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lapilli.errors import ModelError
+from lapilli.errors import LapilliError, ModelError
 
 
 @contextmanager
@@ -42,10 +43,33 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise ModelError(f"{path}: can't be written: {reason}") from error
 
 
+@contextmanager
+def decoding(path: str | Path, allowed: str) -> Iterator[None]:
+    """For a library that decodes what anybody may have made: whatever it raises becomes ModelError.
+
+    Which exceptions a decoder can raise is written nowhere, and each damaged file finds another
+    one: so all of them count, and nothing but the library's call belongs into the block. Its
+    warnings are not for the user.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except LapilliError:
+        raise
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except Exception as error:
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        raise ModelError(f"{path}: can't be read: {kind}{error}; allowed: {allowed}") from error
+
+
 def check_regular(path: str | Path, allowed: str) -> None:
     """ModelError unless there is a file at ``path``: opening a pipe would wait for its writer."""
     try:
         mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; allowed: {allowed}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"{path}: can't be read: {reason}; allowed: {allowed}") from error

@@ -94,6 +94,8 @@ class ModelBuilder:
         self.description = "made for a test"
         """A longer one moves everything in the file."""
         self.version = 3
+        self.metadata: bytes | None = None
+        """TFLite metadata, as ``metadata_writer`` makes them."""
         self.subgraphs = 1
         """How often the graph is listed."""
         self.tensor_repeats = 1
@@ -358,9 +360,19 @@ class _Writer:
             "Subgraphs": graphs,
             "Description": description,
             "Buffers": buffers,
+            "Metadata": self._metadata(),
         }
         self.out.Finish(self._table("Model", fields), b"TFL3")
         return bytes(self.out.Output())
+
+    def _metadata(self) -> int | None:
+        """The list of metadata: one entry, which names the last buffer."""
+        if self.source.metadata is None:
+            return None
+        name = self.out.CreateString("TFLITE_METADATA")
+        buffer = len(self.source.tensors) + 1
+        entry = self._table("Metadata", {"Name": name, "Buffer": buffer})
+        return self._tables("ModelStartMetadataVector", [entry])
 
     def _table(self, table: str, fields: Mapping[str, Any]) -> int:
         """A table; fields that are None are left out."""
@@ -398,6 +410,9 @@ class _Writer:
             self.out.PrependUint64Slot(1, tensor.data_offset, 0)
             self.out.PrependUint64Slot(2, tensor.data_size, 0)
             tables.append(self.out.EndObject())
+        if self.source.metadata is not None:
+            data = self._array(np.frombuffer(self.source.metadata, np.uint8), "uint8")
+            tables.append(self._table("Buffer", {"Data": data}))
         return self._tables("ModelStartBuffersVector", tables)
 
     def _subgraph(self, outputs: Sequence[int]) -> int:

@@ -24,6 +24,7 @@ ROOMS = (
     "timing",
     "errors",
     "files",
+    "arrays",
     "model",
     "program",
     "compiler",

@@ -39,6 +39,8 @@ the same as `lapilli`.
 * **An error is one line** on standard error. It says what was found and what is allowed. Names from
   files are printed without control characters. `lapilli --debug COMMAND ...` or
   `LAPILLI_TRACEBACK=1` adds the traceback.
+* **What was assumed is said**: where a command has to guess, as which name belongs to which class,
+  or what pixels are worth in a model, it prints a line that begins with `lapilli: note:`.
 * **JSON**: the keys named below stay. New ones may come, so ignore those you don't know. Where
   there is a `schema_version`, it goes up when a key goes away or changes its meaning.
 * **Files** are written whole or not at all.
@@ -84,7 +86,8 @@ KEYS = {
 `model`, `device`, `task` (`classification`, `detection` or `raw`), `outputs` (for each tensor
 `name`, `shape`, `dtype`), `operators` (count), `npu_operators` (indices in the .tflite),
 `npu_kinds` (counts by kind), `cpu_operators` (for each `index`, `kind`, `reason`, `rule`),
-`partitions` (lists of indices), `times_ms` (`load`, `compile`, `first_run`, `run`) and `runs`.
+`partitions` (lists of indices), `times_ms` (`load`, `compile`, `first_run`, `run`), `runs` and
+`notes`: what was assumed about pictures and labels, as on standard error.
 
 For classifiers `classes`: the best ones, each with `class`, `label` and `score`. For detectors
 `picture` (`width`, `height`), `threshold`, `best_score` and `detections`, each with `class`,

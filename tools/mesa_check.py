@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from lapilli.answers import detection, images, labels
+from lapilli.answers.labels import Classes
 from lapilli.answers.results import DetectionOutputs
 from lapilli.emulator.front_end import Start, walk
 from lapilli.errors import ExitCode, Fault
@@ -219,10 +220,15 @@ class Case:
     judge: Callable[[dict[str, np.ndarray], Path], tuple[str, float]]
 
 
+def names_of(path: Path, classes: Classes) -> Mapping[int, str]:
+    """The labels in a file by class."""
+    return labels.resolve(labels.load(path), classes, path.name).names
+
+
 def best_class(outputs: dict[str, np.ndarray], images_folder: Path) -> tuple[str, float]:
     """The class with the highest score."""
     scores = outputs["output_0"].reshape(-1)
-    names = labels.load(images_folder / "imagenet_labels.txt")
+    names = names_of(images_folder / "imagenet_labels.txt", Classes(scores.size))
     return names[int(scores.argmax())], float(scores.max()) / 255
 
 
@@ -230,7 +236,7 @@ def best_detection(outputs: dict[str, np.ndarray], images_folder: Path) -> tuple
     """What was found with the highest score."""
     values = [outputs[f"output_{i}"].astype(np.float64) for i in range(4)]
     found = detection.read(DetectionOutputs(0, 1, 2, 3, True), values)
-    names = labels.load(images_folder / "coco_labels.txt")
+    names = names_of(images_folder / "coco_labels.txt", Classes(None, detector=True))
     named = detection.labelled(found, names)
     return (named[0].label, named[0].score) if named else ("nothing", 0.0)
 

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from lapilli.answers.results import DetectionOutputs
 
-NO_CLASS = frozenset({"???", "background", "__background__"})
-"""What label files have for class 0 of the training, which a detector's outputs leave out."""
-
 
 @dataclass(frozen=True)
 class Box:
@@ -104,7 +101,5 @@ def above(detections: Sequence[Detection], threshold: float) -> tuple[Detection,
 
 
 def labelled(detections: Sequence[Detection], labels: Mapping[int, str]) -> tuple[Detection, ...]:
-    """With labels. A detector's classes start behind the background, so a list that begins with
-    one (``???``, as TensorFlow's label maps do) is shifted by it."""
-    first = 1 if labels.get(0, "").strip().lower() in NO_CLASS else 0
-    return tuple(replace(d, label=labels.get(d.number + first, "")) for d in detections)
+    """With labels, by class number."""
+    return tuple(replace(d, label=labels.get(d.number, "")) for d in detections)

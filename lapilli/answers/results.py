@@ -84,6 +84,16 @@ def detection_outputs(graph: Graph, outputs: Sequence[int], shapes: Shapes) -> (
     return _by_shape(shapes)
 
 
+def detection_classes(graph: Graph) -> int | None:
+    """How many scores a box has in front of a TFLite_Detection_PostProcess operator: one for each
+    class of objects, and mostly one for the background. None without such an operator."""
+    for operator in graph.operators:
+        if operator.kind == POST_PROCESS and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
+            shape = graph.tensors[operator.inputs[1]].shape
+            return shape[-1] if shape and shape[-1] > 1 else None
+    return None
+
+
 def _by_shape(shapes: Shapes) -> DetectionOutputs | None:
     boxes = [i for i, s in enumerate(shapes) if len(s) == 3 and s[0] == 1 and s[2] == 4]
     if len(shapes) != 4 or len(boxes) != 1:

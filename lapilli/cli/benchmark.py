@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lapilli.answers.inputs import load_input, random_inputs
+from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
@@ -41,6 +41,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @options.device("auto")
 @options.schedule()
 @options.inputs(options.RANDOM_INPUTS)
+@options.pictures()
 @_option("num_threads", -1, "Threads of LiteRT's CPU operators; -1: its own choice.")
 @_option("warmup_runs", DEFAULTS.warmup_runs, "Inferences to warm up, at least.")
 @_option("warmup_min_secs", DEFAULTS.warmup_min_secs, "Seconds to warm up, at least.")
@@ -53,6 +54,7 @@ def benchmark(
     device: str,
     schedule: str,
     inputs: tuple[str, ...],
+    picture_wish: PictureWish,
     num_threads: int,
     as_json: bool,
     **limits: Any,
@@ -68,23 +70,19 @@ def benchmark(
     with litert.native_messages():
         timed = Benchmark(model, device, schedule=schedule, num_threads=num_threads)
     try:
-        values = random_inputs(timed.graph)
-        if inputs:
-            tensors = timed.input_tensors
-            if len(inputs) != len(tensors):
-                raise UsageError(
-                    f"{timed.graph.name} has {text.count(len(tensors), 'input')}; "
-                    f"--input was given {len(inputs)} times"
-                )
-            values = [load_input(path, t) for path, t in zip(inputs, tensors, strict=True)]
+        given = read_all(timed.graph, timed.content, inputs, picture_wish) if inputs else None
+        notes = [note for each in given or () for note in each.notes]
+        text.say(notes)
         report = timed.measure(
-            Limits(**limits), values, None if as_json else lambda line: click.echo(line, err=True)
+            Limits(**limits),
+            None if given is None else [each.values for each in given],
+            None if as_json else lambda line: click.echo(line, err=True),
         )
     finally:
         timed.close()
     if as_json:
         source = list(inputs) or "random values, seed 0"
-        click.echo(json.dumps({"input": source, **to_json(report)}, indent=2))
+        click.echo(json.dumps({"input": source, "notes": notes, **to_json(report)}, indent=2))
     else:
         _print(report)
 

@@ -11,12 +11,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.arrays import load_npz
 from lapilli.cli.jobs import job_rows
 from lapilli.errors import ModelError
 from lapilli.litert import runtime as litert
 from lapilli.litert.inference import Inference
 from lapilli.model.graph import Values
-from lapilli.program import recording
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ def demonstrate(device: str, count: int | None = None) -> Demonstration:
     """Run the sample model on its first ``count`` images, or all."""
     data = files("lapilli.data")
     with as_file(data / "digits.npz") as path:
-        arrays = recording.load_arrays(path)
+        arrays = load_npz(path)
     images: Images = arrays["images"][:count]
     labels: Images = arrays["labels"][:count]
     with as_file(data / "digits.tflite") as path, litert.native_messages():

@@ -7,13 +7,13 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from lapilli.answers.inputs import load_input, random_inputs
+from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
 from lapilli.diff.layers import diff
@@ -24,7 +24,6 @@ from lapilli.errors import ResultsDiffer, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
-from lapilli.model.graph import Graph, Values
 
 WIDE = 100
 """From this width on, output shapes are shown."""
@@ -35,6 +34,7 @@ SHAPE_WIDTH = 14
 @click.command("diff")
 @click.argument("model", metavar="MODEL.tflite")
 @options.inputs(options.RANDOM_INPUTS)
+@options.pictures()
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
 @options.device("emulator:a311d")
 @options.schedule()
@@ -60,6 +60,7 @@ SHAPE_WIDTH = 14
 def diff_command(
     model: str,
     inputs: tuple[str, ...],
+    picture_wish: PictureWish,
     seed: int,
     device: str,
     schedule: str,
@@ -78,21 +79,25 @@ def diff_command(
     """
     if seed < 0:
         raise UsageError(f"--seed {seed}: a seed is 0 or more")
-    graph = tflite.parse(tflite.read_file(model), Path(model).name, source=model)
-    values = _load_inputs(graph, inputs) if inputs else random_inputs(graph, seed)
+    content = tflite.read_file(model)
+    graph = tflite.parse(content, Path(model).name, source=model)
+    given = read_all(graph, content, inputs, picture_wish) if inputs else None
+    notes = [note for each in given or () for note in each.notes]
+    text.say(notes)
     with _progress() as progress, litert.native_messages():
         found = diff(
             model,
             device,
-            values,
+            None if given is None else [each.values for each in given],
             schedule=schedule,
             reference=reference,
             tolerance=tolerance,
+            seed=seed,
             progress=progress,
         )
     source = ", ".join(inputs) if inputs else f"random values, seed {seed}"
     if as_json:
-        click.echo(json.dumps({"input": source, **to_json(found)}, indent=2))
+        click.echo(json.dumps({"input": source, "notes": notes, **to_json(found)}, indent=2))
     else:
         _print(found, source, histogram)
     if csv_file is not None:
@@ -117,17 +122,6 @@ def _judge(found: Diff) -> None:
             f"{'differs' if count == 1 else 'differ'} from the CPU by more than "
             f"{text.count(found.tolerance, 'step')}; {_named(first, first.alone)}"
         )
-
-
-def _load_inputs(graph: Graph, paths: Sequence[str]) -> list[Values]:
-    tensors = [graph.tensors[index] for index in graph.inputs]
-    if len(paths) != len(tensors):
-        wanted = ", ".join(f"{t.name} ({t.dtype} {list(t.shape)})" for t in tensors)
-        raise UsageError(
-            f"{graph.name} has {text.count(len(tensors), 'input')}: {wanted}; "
-            f"--input was given {len(paths)} times"
-        )
-    return [load_input(path, tensor) for path, tensor in zip(paths, tensors, strict=True)]
 
 
 @contextmanager

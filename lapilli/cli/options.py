@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from lapilli.answers.images import HARD_LIMIT
+from lapilli.answers.inputs import PictureWish
+from lapilli.answers.normalisation import Wish
 from lapilli.compiler.stages import SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,3 +45,61 @@ def inputs(without: str = "") -> Callable[[Command], Command]:
         metavar="IMAGE|X.npy",
         help=f"A picture or an .npy file; once for each input of the model.{default}",
     )
+
+
+def _numbers(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """One number, or several with commas between."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(each) for each in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no number and no list of numbers") from error
+
+
+def pictures() -> Callable[[Command], Command]:
+    """``--input-range``, ``--mean``, ``--std`` and ``--max-pixels``; the command gets them together
+    as ``picture_wish``."""
+    chosen = [
+        click.option(
+            "--input-range",
+            nargs=2,
+            type=float,
+            metavar="LOW HIGH",
+            help="What pixels 0 and 255 become in the input.  [default: what the model says]",
+        ),
+        click.option(
+            "--mean",
+            callback=_numbers,
+            metavar="M[,M,M]",
+            help="Pixels become (pixel - mean) / std, for all channels or each.",
+        ),
+        click.option("--std", callback=_numbers, metavar="S[,S,S]", help="See --mean."),
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1, HARD_LIMIT),
+            metavar="N",
+            help="Refuse larger pictures.  [default: 2^25, or 64 times the input's pixels]",
+        ),
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_wish(
+            *arguments: Any,
+            input_range: tuple[float, float] | None,
+            mean: tuple[float, ...] | None,
+            std: tuple[float, ...] | None,
+            max_pixels: int | None,
+            **others: Any,
+        ) -> Any:
+            wish = PictureWish(Wish(mean, std, input_range), max_pixels)
+            return command(*arguments, picture_wish=wish, **others)
+
+        for option in reversed(chosen):
+            with_wish = option(with_wish)
+        return with_wish  # type: ignore[return-value]
+
+    return decorate

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lapilli.answers.inputs import PictureWish
 from lapilli.cli import options, text
 from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
@@ -27,6 +28,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 )
 @options.schedule()
 @options.inputs("zeros")
+@options.pictures()
 @click.option("--no-run", is_flag=True, help="Do not run the model to measure the CPU's part.")
 @click.option(
     "--runs", default=3, show_default=True, type=click.IntRange(1), help="The median one counts."
@@ -43,6 +45,7 @@ def profile(
     device: str,
     schedule: str,
     inputs: tuple[str, ...],
+    picture_wish: PictureWish,
     no_run: bool,
     runs: int,
     sort: str,
@@ -60,7 +63,7 @@ def profile(
     """
     if node_path is not None and kind_of(path) != "model":
         raise UsageError(f"--node-data needs a model's tensor names; {path} has none")
-    wishes = Wishes(device, schedule, inputs, not no_run, runs)
+    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish)
     with native_messages():
         found = profile_file(path, wishes)
     _write(csv_path, lambda: json_report.to_csv(found, jobs))

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
+from lapilli.arrays import load_npz
 from lapilli.cli import hang, text
 from lapilli.device.open import EMULATOR_PREFIX, open_device
 from lapilli.errors import ModelError, UsageError
@@ -84,7 +85,7 @@ def _contents(path: str, recorded: Recording) -> dict[int, Bytes]:
     numbers = [i for i, b in enumerate(recorded.buffers) if b.role in TENSOR_ROLES]
     found = {}
     check_regular(path, "an .npz file")
-    for name, array in recording.load_arrays(path).items():
+    for name, array in load_npz(path).items():
         match = _NAME.fullmatch(name)
         if match is None or int(match[1]) not in numbers:
             allowed = ", ".join(f"buffer_{i}" for i in numbers) or "none, it has no tensors"

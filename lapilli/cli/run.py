@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy as np
 from lapilli.answers import detection, draw, images, results
 from lapilli.answers import labels as label_files
 from lapilli.answers.detection import Detection
-from lapilli.answers.inputs import Input, read_input
+from lapilli.answers.inputs import Input, PictureWish, is_array, read_all
+from lapilli.answers.label_formats import Names
+from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options
-from lapilli.cli.text import clean, count
+from lapilli.cli.text import count, say
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
@@ -37,7 +39,6 @@ class Wishes:
     task: Task | None
     top: int | None
     threshold: float | None
-    labels: str | None
     save_image: str | None
     output: str | None
     save_hang: str | None
@@ -64,6 +65,7 @@ class Reading:
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
 @options.inputs()
+@options.pictures()
 @options.device("auto")
 @options.schedule()
 @click.option(
@@ -71,7 +73,9 @@ class Reading:
     type=click.Choice([task.value for task in Task]),
     help="How to read the outputs; by default as what they look like.",
 )
-@click.option("--labels", metavar="FILE", help="Class names, one a line.")
+@click.option(
+    "--labels", metavar="FILE", help="Class names: lines, a label map, JSON, YAML or CSV."
+)
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -106,6 +110,7 @@ class Reading:
 def run(
     model: str,
     inputs: tuple[str, ...],
+    picture_wish: PictureWish,
     device: str,
     schedule: str,
     task: str | None,
@@ -126,7 +131,7 @@ def run(
     as TFLite_Detection_PostProcess makes them) are read; of other models their shapes are shown.
     """
     wanted = Task(task) if task else None
-    wishes = Wishes(wanted, top, threshold, labels, save_image, output, save_hang)
+    wishes = Wishes(wanted, top, threshold, save_image, output, save_hang)
     _check_wishes(wishes)
     names = label_files.load(labels) if labels else None
     with litert.native_messages():
@@ -135,20 +140,22 @@ def run(
         if strict:
             _refuse_cpu_operators(inference)
         found = _task(inference, wishes, inputs)
-        loaded = _load_inputs(inference, inputs)
+        loaded = read_all(inference.graph, inference.content, inputs, picture_wish)
         inference.feed([each.values for each in loaded])
         with hang.saving(save_hang), litert.native_messages():
             times = inference.run_timed(runs)
-        if names is None:
-            names = label_files.embedded(inference.content)
-        reading = _read(inference, found, _size(inference, loaded), names, wishes)
-        report = _report(inference, reading, times) | {"runs": runs}
+        chosen = _labels(inference, found, names, labels)
+        reading = _read(inference, found, _size(inference, loaded), chosen.names, wishes)
+        notes = [*(n for each in loaded for n in each.notes), *chosen.notes]
+        notes += _unnamed(reading, chosen)
+        report = _report(inference, reading, times) | {"runs": runs, "notes": notes}
         if output:
             report["output"] = _save(output, inference.outputs())
         if save_image:
-            report["image"] = _draw(save_image, inputs[0], reading)
+            report["image"] = _draw(save_image, inputs[0], reading, loaded[0])
     finally:
         inference.close()
+    say(notes)
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
@@ -204,20 +211,32 @@ def _task(inference: Inference, wishes: Wishes, inputs: Sequence[str]) -> Task:
                 raise UsageError(
                     f"{option} is for detectors; {name} is read as task {found.value} (--task)"
                 )
-    elif wishes.save_image and inputs and inputs[0].endswith(".npy"):
+    elif wishes.save_image and inputs and is_array(inputs[0]):
         raise UsageError("--save-image draws into the picture given with --input, not an .npy file")
     return found
 
 
-def _load_inputs(inference: Inference, paths: Sequence[str]) -> list[Input]:
-    tensors = inference.input_tensors
-    if len(paths) != len(tensors):
-        wanted = ", ".join(f"{clean(t.name)} ({t.dtype} {list(t.shape)})" for t in tensors)
-        raise UsageError(
-            f"{inference.graph.name} has {count(len(tensors), 'input')}: {wanted}; "
-            f"--input was given {count(len(paths), 'time')}"
-        )
-    return [read_input(path, tensor) for path, tensor in zip(paths, tensors, strict=True)]
+def _labels(inference: Inference, task: Task, names: Names | None, path: str | None) -> Labels:
+    """The names of the model's classes: those given, or those that are packed behind it."""
+    if task is Task.RAW:
+        return Labels()
+    if task is Task.CLASSIFICATION:
+        classes = Classes(math.prod(inference.output_shapes[0]))
+    else:
+        classes = Classes(results.detection_classes(inference.graph), detector=True)
+    if names is None:
+        return label_files.embedded(inference.content, classes)
+    return label_files.resolve(names, classes, str(path))
+
+
+def _unnamed(reading: Reading, labels: Labels) -> list[str]:
+    """A note on detections whose class the list of names hasn't."""
+    if not labels.names:
+        return []
+    without = sorted({found.number for found in reading.detections if not found.label})
+    if not without:
+        return []
+    return [f"labels: there is no name for class {', '.join(map(str, without[:8]))}"]
 
 
 def _size(inference: Inference, loaded: Sequence[Input]) -> tuple[int, int]:
@@ -237,7 +256,7 @@ def _read(
     inference: Inference,
     task: Task,
     size: tuple[int, int],
-    names: dict[int, str],
+    names: Mapping[int, str],
     wishes: Wishes,
 ) -> Reading:
     """The outputs in the terms of the task."""
@@ -249,14 +268,6 @@ def _read(
         for array, tensor in zip(inference.outputs(), tensors, strict=True)
     ]
     if task is Task.CLASSIFICATION:
-        if wishes.labels is not None and names and len(names) != values[0].size:
-            click.echo(
-                clean(
-                    f"lapilli: {wishes.labels} has {len(names)} names, {inference.graph.name} "
-                    f"{values[0].size} classes: names may be those of other classes"
-                ),
-                err=True,
-            )
         return Reading(task, results.top_classes(values[0], names, wishes.top or DEFAULT_TOP))
     indices = [tensor.index for tensor in tensors]
     outputs = results.detection_outputs(inference.graph, indices, inference.output_shapes)
@@ -274,9 +285,11 @@ def _save(path: str, values: Sequence[Values]) -> str:
     return path
 
 
-def _draw(path: str, picture: str, reading: Reading) -> str:
+def _draw(path: str, picture: str, reading: Reading, read: Input) -> str:
     """Write the picture with detections; the path."""
-    draw.save(path, draw.detections(images.load_picture(picture, 3), reading.detections))
+    assert read.picture_size is not None, "the task was checked"
+    pixels = images.load_picture(picture, 3, math.prod(read.picture_size))
+    draw.save(path, draw.detections(pixels, reading.detections))
     return path
 
 

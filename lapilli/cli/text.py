@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
+from collections.abc import Iterable
 from typing import TextIO
+
+import click
 
 from lapilli.printable import clean as clean
 
@@ -52,3 +55,9 @@ def wrapped(head: str, body: str, columns: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def say(notes: Iterable[str]) -> None:
+    """What was assumed, on standard error, a line each."""
+    for note in notes:
+        click.echo(clean(f"lapilli: note: {note}"), err=True)

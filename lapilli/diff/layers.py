@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lapilli.answers.inputs import random_inputs
+from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.compiler.stages import compile_part, schedule_named
 from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.device.open import open_device
@@ -63,7 +63,9 @@ def diff(
     try:
         run = _Comparison(content, graph, opened, schedule, reference)
         given = random_inputs(graph, seed) if inputs is None else inputs
-        layers = run.layers(given, progress or (lambda done, steps: None))
+        with blaming_made_up(graph, inputs is None):
+            layers = run.layers(given, progress or (lambda done, steps: None))
+            yardstick = run.yardstick(given)
         return Diff(
             name,
             opened.name,
@@ -72,7 +74,7 @@ def diff(
             tolerance,
             len(graph.operators),
             layers,
-            run.yardstick(given),
+            yardstick,
         )
     finally:
         if isinstance(device, str):

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lapilli.answers.inputs import random_inputs
+from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.errors import UsageError
@@ -236,9 +236,11 @@ class Benchmark(Inference):
         tell = announce or (lambda line: None)
         given = random_inputs(self.graph) if inputs is None else inputs
         name, runs, seconds = "warming up", limits.warmup_runs, limits.warmup_min_secs
-        warmup = self._phase(name, runs, seconds, limits, given, tell)
+        with blaming_made_up(self.graph, inputs is None):
+            warmup = self._phase(name, runs, seconds, limits, given, tell)
         in_parts, in_device = self._npu.seconds()
-        regular = self._phase("timing", limits.num_runs, limits.min_secs, limits, given, tell)
+        with blaming_made_up(self.graph, inputs is None):
+            regular = self._phase("timing", limits.num_runs, limits.min_secs, limits, given, tell)
         parts, device = self._npu.seconds()
         count = max(len(regular.times), 1)
         in_parts, in_device = (1e6 * s / count for s in (parts - in_parts, device - in_device))

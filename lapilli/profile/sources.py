@@ -5,18 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lapilli.answers.inputs import (
+    Input,
+    PictureWish,
+    blaming_made_up,
+    read_all,
+)
 from lapilli.compiler import stages as compiler
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
+from lapilli.model.graph import Values
 from lapilli.profile.assemble import (
     Subject,
     profile_graph,
@@ -34,6 +41,7 @@ SUFFIXES = {".tflite": "model", ".lapilli": "program", ".npz": "recording"}
 @dataclass(frozen=True)
 class Wishes:
     """``device``: a board or an emulator. ``inputs``: paths, one for each input, or none for zeros.
+    ``pictures``: how they become inputs.
     ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
     inferences after the first, of which the one with the median time counts."""
 
@@ -42,6 +50,7 @@ class Wishes:
     inputs: Sequence[str] = ()
     measure: bool = True
     runs: int = 3
+    pictures: PictureWish = field(default_factory=PictureWish)
 
 
 def kind_of(path: str) -> str:
@@ -86,17 +95,19 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
     program = compiler.compile_graph(graph, chip, schedule, tflite.digest(data))
     subject = Subject(graph.name, "model", wishes.device, schedule)
     on_npu = {i for part in program.parts for i in part.operators}
+    given = read_all(graph, data, wishes.inputs, wishes.pictures) if wishes.inputs else []
     board = not is_emulator(wishes.device)
     worth_running = board or wishes.inputs or len(on_npu) < len(graph.operators)
     measured = None
     if wishes.measure and worth_running:
         try:
-            measured = _run(path, wishes)
+            measured = _run(path, wishes, given)
         except DeviceError:
             # Without LiteRT an emulated NPU still has its times; the report says what is missing.
             if board or wishes.inputs or _litert_installed():
                 raise
-    return profile_graph(graph, chip, program.parts, subject, measured)
+    found = profile_graph(graph, chip, program.parts, subject, measured)
+    return replace(found, notes=(*found.notes, *(note for each in given for note in each.notes)))
 
 
 def _litert_installed() -> bool:
@@ -106,25 +117,18 @@ def _litert_installed() -> bool:
     return False
 
 
-def _run(path: str, wishes: Wishes) -> Measured:
+def _run(path: str, wishes: Wishes, given: Sequence[Input]) -> Measured:
     """The inference whose time is the median of several."""
-    from lapilli.answers.inputs import load_input
     from lapilli.litert.inference import Inference
 
     inference = Inference(path, device=wishes.device, schedule=wishes.schedule, profile=True)
     try:
-        tensors = inference.input_tensors
-        if wishes.inputs and len(wishes.inputs) != len(tensors):
-            raise UsageError(
-                f"{inference.graph.name} has {len(tensors)} inputs; --input was given "
-                f"{len(wishes.inputs)} times"
-            )
-        values: list[Any] = [
-            load_input(given, tensor) for given, tensor in zip(wishes.inputs, tensors, strict=False)
-        ]
-        values = values or [np.zeros(t.shape, _dtype(t.dtype)) for t in tensors]
+        values: list[Values] = [each.values for each in given]
+        if not given:
+            values = [np.zeros(t.shape, _dtype(t.dtype)) for t in inference.input_tensors]
         inference.feed(values)
-        inference.run()
+        with blaming_made_up(inference.graph, not given):
+            inference.run()
         found = []
         for _ in range(max(wishes.runs, 1)):
             start = time.perf_counter()

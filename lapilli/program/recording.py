@@ -7,20 +7,16 @@ means all zero).
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lapilli.arrays import load_npz
 from lapilli.errors import ModelError
-from lapilli.files import check_regular
 from lapilli.program.program import Bytes, Words
 
 ROLES = ("instruction", "coefficients", "input", "tensor", "output", "table")
-MAXIMUM_BYTES = 1 << 31
-"""Bound on what a file may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +37,9 @@ class Recording:
     buffers: tuple[RecordedBuffer, ...]
 
 
-def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; no pickled objects. Raises ModelError."""
-    check_regular(path, "an .npz file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-        if total > MAXIMUM_BYTES:
-            raise ModelError(f"{path}: unpacks to {total} bytes; at most {MAXIMUM_BYTES} are read")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
-        raise ModelError(f"{path}: not an .npz file of plain arrays ({error})") from error
-
-
 def load(path: str | Path) -> Recording:
     """Read a recording; raises ModelError naming what is missing or does not fit."""
-    arrays = load_arrays(path)
+    arrays = load_npz(path)
 
     def take(name: str, kinds: str) -> np.ndarray:
         if name not in arrays:

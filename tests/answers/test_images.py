@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +170,6 @@ NAMES = ["empty.png", "text.png", "cut.png", "head.bmp", "flipped.png", "huge.bm
          "missing.png"]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_no_picture_is_one_error(tmp_path: Path, name: str) -> None:
     path = broken_files(tmp_path)[name]
@@ -199,3 +200,155 @@ def test_grey_values_of_16_bits_keep_their_upper_byte(tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16)).save(path)
     assert images.load_picture(path, 1).reshape(-1).tolist() == [0, 0x80, 0xFF]
+
+
+def deep_pgm(values: np.ndarray[Any, Any], largest: int = 65535) -> bytes:
+    rows, columns = values.shape
+    return b"P5 %d %d %d\n" % (columns, rows, largest) + values.astype(">u2").tobytes()
+
+
+def test_deep_grey_values_in_every_format(tmp_path: Path) -> None:
+    """Of 16 bits the upper 8; of a PGM with another largest value as many parts of it."""
+    values = np.arange(0, 65536, 4001, np.uint16).reshape(1, -1)
+    (tmp_path / "x.pgm").write_bytes(deep_pgm(values))
+    for name in ("x.png", "x.tif", "x.jp2"):
+        Image.fromarray(values).save(tmp_path / name)
+    big_endian = Image.frombytes("I;16B", (values.size, 1), values.astype(">u2").tobytes())
+    big_endian.save(tmp_path / "b.tif")
+    for name in ("x.pgm", "x.png", "x.tif", "x.jp2", "b.tif"):
+        pixels = images.load_picture(tmp_path / name, 3)
+        for channel in range(3):
+            assert pixels[0, :, channel].tolist() == (values[0] >> 8).tolist(), name
+    small = np.arange(0, 4096, 273, np.uint16).reshape(1, -1)
+    (tmp_path / "y.pgm").write_bytes(deep_pgm(small, 4095))
+    assert images.load_picture(tmp_path / "y.pgm", 1)[0, :, 0].tolist() == [
+        round(int(v) * 65535 / 4095) >> 8 for v in small[0]
+    ]
+
+
+def test_deep_pictures_are_turned_as_well(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = (QUADRANTS[:, :12].astype(np.uint16)) * 257
+    pixels = images.load_picture(saved(tmp_path / "x.png", Image.fromarray(values), exif=exif), 1)
+    assert pixels.shape == (12, 16, 1)
+    assert pixels[0, 0, 0] == 160
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pictures_whose_range_nobody_knows_are_refused(tmp_path: Path, mode: str) -> None:
+    path = saved(tmp_path / "x.tif", Image.new(mode, (4, 4), 1))
+    with pytest.raises(ModelError, match="whose range nobody knows"):
+        images.load_picture(path, 3)
+
+
+def notes_of(path: Path, channels: int = 3) -> str:
+    return " ".join(images.read_picture(path, channels).notes)
+
+
+def test_what_is_not_used_of_a_picture_is_said(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    assert "several pictures, the first" in notes_of(tmp_path / "x.gif")
+    assert images.load_picture(tmp_path / "x.gif", 3)[0, 0].tolist() == [255, 0, 0]
+    clear = Image.new("RGBA", (4, 4), (9, 8, 7, 255))
+    assert notes_of(saved(tmp_path / "opaque.png", clear)) == ""
+    clear.putpixel((2, 2), (9, 8, 7, 254))
+    path = saved(tmp_path / "clear.png", clear)
+    assert "transparent in places" in notes_of(path)
+    assert np.all(images.load_picture(path, 3) == [9, 8, 7])
+    assert notes_of(path, 4) == ""
+    assert "255 everywhere" in notes_of(saved(tmp_path / "x.png", frames[0]), 4)
+
+
+@pytest.mark.parametrize("error", [SyntaxError, KeyError, struct.error, ValueError, TypeError])
+def test_damaged_exif_data_do_not_cost_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """What they make Pillow raise depends on its version."""
+    path = saved(tmp_path / "x.jpg", Image.new("RGB", (8, 8), (200, 30, 60)))
+
+    def fails(picture: object) -> None:
+        raise error("no TIFF file")
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fails)
+    assert "EXIF data are damaged" in notes_of(path)
+    assert images.load_picture(path, 3).shape == (8, 8, 3)
+
+
+def test_no_format_that_starts_a_program_is_read(tmp_path: Path) -> None:
+    """Whatever the file is called. Pillow would have EPS drawn by Ghostscript."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    for name in ("x.eps", "x.png"):
+        (tmp_path / name).write_bytes(eps)
+        with pytest.raises(ModelError, match="cannot identify"):
+            images.load_picture(tmp_path / name, 3)
+    Image.init()
+    assert not {"EPS", "WMF", "FITS", "MIC", "DDS", "IPTC", "SPIDER"} & set(images.FORMATS)
+    assert (
+        {"PNG", "JPEG"} <= set(images.FORMATS) <= {*Image.OPEN, "AVIF", "WEBP", "JPEG2000", "MPO"}
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(ValueError, OSError, SyntaxError, RuntimeError, NotImplementedError, KeyError),
+        *(IndexError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError),
+        *(EOFError, AssertionError, ZeroDivisionError, Image.DecompressionBombError),
+    ],
+)
+@pytest.mark.parametrize("moment", ["open", "load"])
+def test_whatever_pillow_raises_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception], moment: str
+) -> None:
+    path = saved(tmp_path / "x.png", Image.new("RGB", (4, 4)))
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise error("damaged")
+
+    owner = Image if moment == "open" else Image.Image
+    if moment == "load":
+        from PIL import PngImagePlugin
+
+        owner = PngImagePlugin.PngImageFile
+    monkeypatch.setattr(owner, moment, fails)
+    with pytest.raises(ModelError, match="damaged"):
+        images.load_picture(path, 3)
+
+
+# ---------------------------------------------------------------------------------------- the size
+
+
+def test_a_pictures_size_is_limited_by_the_input() -> None:
+    assert images.limit_for((1, 224, 224, 3)) == images.MOST_PIXELS
+    assert images.limit_for((1, 1024, 1024, 3)) == 64 << 20
+    assert images.limit_for((1, 8192, 8192, 3)) == images.HARD_LIMIT
+    # A picture of 24 million pixels, as cameras make them, is read for every model.
+    assert images.MOST_PIXELS > 24_000_000
+
+
+def test_a_larger_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.png", Image.new("1", (3000, 2000)))
+    with pytest.raises(ModelError, match=r"3000x2000 pixels.*5999999.*--max-pixels"):
+        images.load_picture(path, 3, 5_999_999)
+    assert images.load_picture(path, 3, 6_000_000).shape == (2000, 3000, 3)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 1 << 20), (1 << 20, 1), (1024, 1024)])
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "RGB"])
+def test_a_pictures_memory_is_bounded_by_its_pixels(
+    tmp_path: Path, columns: int, rows: int, mode: str
+) -> None:
+    """What NumPy and Python allocate; Pillow holds four bytes a pixel more. The input's memory
+    depends on the input alone, however narrow the picture."""
+    path = saved(tmp_path / "x.png", Image.new("RGB", (columns, rows)).convert(mode))
+    tracemalloc.start()
+    try:
+        pixels = images.load_picture(path, 3)
+        images.to_input(pixels, (1, 16, 16, 3), "float32")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    in_one_band = columns if rows == 1 else images.BAND_PIXELS
+    assert peak < 3 * columns * rows + 7 * in_one_band + (1 << 20)

@@ -24,9 +24,10 @@ from click.testing import CliRunner
 from recorded_jobs import jobs_of, jobs_of_part, load
 from shared_data import shared_data
 
-from lapilli.answers import detection, draw, images, labels, results
+from lapilli.answers import detection, draw, images, label_formats, labels, results
 from lapilli.answers.detection import Box, Detection
 from lapilli.answers.inputs import load_input
+from lapilli.answers.labels import Classes
 from lapilli.answers.results import DetectionOutputs, Task
 from lapilli.cli.run import run
 from lapilli.compiler.stages import compile_model
@@ -79,7 +80,8 @@ class Detector:
 
 
 def found(outputs: DetectionOutputs, values: Any) -> tuple[Detection, ...]:
-    names = labels.load(shared_data() / "images" / "coco_labels.txt")
+    given = labels.load(shared_data() / "images" / "coco_labels.txt")
+    names = labels.resolve(given, Classes(91, detector=True), "coco_labels.txt").names
     return detection.labelled(detection.read(outputs, values), names)
 
 
@@ -327,13 +329,21 @@ def test_the_threshold_is_inclusive() -> None:
 def test_labels_start_behind_a_background() -> None:
     """Class 0 is the first object: the first line, or the second behind '???'."""
     (only,) = read([[0, 0, 1, 1]], [0], [0.9], 1)
-    for names, wanted in (
-        ({0: "person", 1: "bicycle"}, "person"),
-        ({0: "???", 1: "person"}, "person"),
-        ({0: "background", 1: "person"}, "person"),
-        ({}, ""),
+    for lines, wanted in (
+        ("person\nbicycle", "person"),
+        ("???\nperson", "person"),
+        ("background\nperson", "person"),
+        ("", ""),
     ):
-        assert detection.labelled([only], names)[0].label == wanted
+        names = label_formats.read(lines.encode(), "x")
+        found = labels.resolve(names, Classes(None, detector=True), "x")
+        assert detection.labelled([only], found.names)[0].label == wanted
+
+
+def test_the_number_of_a_detectors_classes() -> None:
+    """The scores in front of the post-processing have one more, for the background."""
+    assert results.detection_classes(tflite.load(model_path())) == 91
+    assert results.detection_classes(graph_with()) is None
 
 
 def test_overlap() -> None:

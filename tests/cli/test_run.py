@@ -188,7 +188,7 @@ def test_json_has_everything(folder: Path) -> None:
     report = json.loads(ok(folder / "one.tflite", "--input", folder / "grey.png", "--json").stdout)
     assert set(report) == {
         *("model", "device", "task", "classes", "outputs", "operators", "npu_operators"),
-        *("npu_kinds", "cpu_operators", "partitions", "times_ms", "runs"),
+        *("npu_kinds", "cpu_operators", "partitions", "times_ms", "runs", "notes"),
     }
     assert set(report["times_ms"]) == {"load", "compile", "first_run", "run"}
     assert report["task"] == "classification"
@@ -222,7 +222,7 @@ def test_classes_without_a_name_keep_their_number(folder: Path) -> None:
     (folder / "labels.txt").write_text("only one")
     arguments = (folder / "one.tflite", "--input", folder / "grey.png", "--top", "10")
     result = ok(*arguments, "--labels", folder / "labels.txt")
-    assert "has 1 names, one.tflite 10 classes" in result.stderr
+    assert "labels.txt: it has 1 names, the model 10 classes" in result.stderr
     assert "only one" in result.stdout
     assert "class 9" in result.stdout
 
@@ -277,8 +277,8 @@ def test_too_few_inputs_are_listed(folder: Path) -> None:
         ("text.npy", "plain numbers"),
         ("missing.npy", "no such file"),
         ("missing.png", "no such file"),
-        (".", "not a picture"),
-        ("two.tflite", "not a picture"),
+        (".", "found a folder; allowed: a picture .* or an .npy file"),
+        ("two.tflite", "can't be read: .*; allowed: a picture .* or an .npy file"),
     ],
 )
 def test_inputs_that_do_not_fit(folder: Path, name: str, wanted: str) -> None:

@@ -412,6 +412,7 @@ def test_json(capsys: pytest.CaptureFixture[str], healthy: Diff) -> None:
     assert run_command("diff", str(DIGITS), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report.pop("input") == "random values, seed 0"
+    assert report.pop("notes") == []
     assert report == json.loads(json.dumps(to_json(healthy)))
     assert report["schema_version"] == 1
     assert report["summary"]["alone"]["over_tolerance"] == []

@@ -130,7 +130,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (report["operators"], report["npu_operators"], report["npu_partitions"]) == (11, 9, 1)
     assert set(report["spent_us"]) == {"device", "python", "cpu"}
     assert 0 < report["compile_us"] < report["init_us"]
-    assert set(report) - {"input"} == set(to_json(measured()))
+    assert set(report) - {"input", "notes"} == set(to_json(measured()))
+    assert report["notes"] == []
 
 
 def test_wrong_uses(tmp_path: Path) -> None:
