@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = "tests/litert/test_delegate.py"
+TESTS = tuple(
+    f"tests/litert/test_{name}.py"
+    for name in ("delegate", "delegate_errors", "delegate_lifetime", "delegate_reads", "runtime")
+)
 # What these tests import besides the runtime; older runtimes were built against NumPy 1.
 COMMON = ("pytest>=7.4", "tflite>=2.10", "flatbuffers>=23.5")
 OLD_NUMPY = "numpy<2"
@@ -79,7 +82,7 @@ def check(runtime: str, numpy: str, directory: Path) -> Outcome:
         return Outcome(runtime, "-", None, "can't be installed", time.monotonic() - start, log)
     _, found = _call([python, "-c", "import numpy; print(numpy.__version__)"])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    arguments = ["-q", "-p", "no:cacheprovider", TESTS]
+    arguments = ["-q", "-p", "no:cacheprovider", *TESTS]
     code, log = _call([python, "-m", "pytest", *arguments], environment)
     seconds = time.monotonic() - start
     return Outcome(runtime, _last_line(found), code == 0, _last_line(log), seconds, log)
