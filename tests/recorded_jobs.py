@@ -30,6 +30,8 @@ from lapilli.program.recording import Recording
 FOLDERS = ("ops", "random", "nonsquare", "models")
 CHIPS = ("a311d", "imx8mp")
 """Recorded ones."""
+NEWER = "newer/"
+"""In front of the names of what the newest driver submits."""
 HEADER_BYTES = 64
 STREAM_BYTES = 64
 """Core streams are filled up to multiples of this."""
@@ -87,15 +89,30 @@ def recording_names(chip: str = "a311d") -> list[str]:
     ]
 
 
+def newer_names(chip: str) -> list[str]:
+    """``newer/c3x3_i8`` ... of the newest driver's single operators and small graphs; one of
+    several parts has ``.part<k>`` behind it."""
+    try:
+        folder = shared_data() / "newer" / "recordings" / chip / "operators"
+    except (pytest.skip.Exception, pytest.fail.Exception):
+        return []
+    return [NEWER + path.stem for path in sorted(folder.glob("*.npz"))]
+
+
 @cache
 def load(name: str, chip: str = "a311d") -> Recording:
     """The recording called ``name``."""
+    if name.startswith(NEWER):
+        folder = shared_data() / "newer" / "recordings" / chip / "operators"
+        return recording.load(folder / f"{name.removeprefix(NEWER)}.npz")
     return recording.load(shared_data() / "recordings" / chip / f"{name}.npz")
 
 
 def model_of(name: str) -> tuple[Path, int]:
     """The model that a recording was made of, and which of its parts it is."""
     stem, _, part = name.partition(".part")
+    if stem.startswith(NEWER):
+        return shared_data() / "newer" / "models" / f"{stem[len(NEWER) :]}.tflite", int(part or 0)
     folder = shared_data() / "models"
     stem = stem.removeprefix("models/")
     return folder / f"{stem}.tflite", int(part or 0)

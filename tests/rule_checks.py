@@ -20,7 +20,7 @@ Broken: TypeAlias = tuple[str, str, Graph]
 SHARED_SENTENCES = {
     "operands_present": "The operator has all its inputs, and one output.",
     "operands_computed": "Images that go in are computed, not constant.",
-    "bytes_unsigned": "Inputs and outputs are uint8.",
+    "eight_bit": "Inputs and outputs are bytes: uint8 or int8.",
     "quantised_per_tensor": "Every tensor has one scale above 0 and one zero point from 0 to 255.",
     "batch_of_one": "Images have up to four dimensions, none of them 0, and a batch of 1.",
     "image_of_four_dimensions": (

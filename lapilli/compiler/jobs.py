@@ -26,7 +26,8 @@ class Kernels:
     ``values``: uint8 [output channels, planes, rows, columns]: kernel k covers the input channels
     ``first_channel[k]`` to ``first_channel[k] + planes - 1``; all its other weights equal
     ``zero_point`` and are not stored (a depthwise kernel has one plane). ``bias``: int64 [output
-    channels], as in the model. ``input_channels``: depth of the whole kernel.
+    channels], as in the model. ``input_channels``: depth of the whole kernel. ``signed``: the model
+    has the weights as int8, which changes no value, only what the recorded driver counts.
     """
 
     values: NDArray[np.uint8] = field(repr=False)
@@ -34,6 +35,7 @@ class Kernels:
     input_channels: int
     zero_point: int
     bias: NDArray[np.int64] = field(repr=False)
+    signed: bool = False
 
     @property
     def output_channels(self) -> int:

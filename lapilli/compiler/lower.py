@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.intents import Lowered
-from lapilli.compiler.jobs import Crossing
+from lapilli.compiler.jobs import Crossing, View
 from lapilli.compiler.operators.registry import record_of
 from lapilli.compiler.options import LoweringOptions
 from lapilli.hw.chips import Chip
@@ -29,7 +29,7 @@ def lower(part: Graph, chip: Chip, options: LoweringOptions) -> Lowered:
         for tensor in operator.outputs:
             if tensor in part.outputs:
                 builder.nhwc(tensor, operator.index)
-    outputs = tuple(Crossing(t, builder.nhwc(t, -1)) for t in part.outputs)
+    outputs = tuple(Crossing(t, _result(builder, t)) for t in part.outputs)
     for crossing in outputs:
         storage = builder.storages[crossing.view.storage]
         if storage.role == "tensor":
@@ -42,3 +42,12 @@ def lower(part: Graph, chip: Chip, options: LoweringOptions) -> Lowered:
         inputs=tuple(Crossing(t, builder.nhwc(t, -1)) for t in part.inputs),
         outputs=outputs,
     )
+
+
+def _result(builder: Builder, tensor: int) -> View:
+    """An output's bytes, in memory that the host does not fill: where operators that change no
+    byte lead from an input to it, a copy."""
+    view = builder.nhwc(tensor, -1)
+    if builder.storages[view.storage].role == "input":
+        return builder.copy(builder.graph.operators[-1], view)
+    return view

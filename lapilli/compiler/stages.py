@@ -1,6 +1,6 @@
 """From a model to a program: the stages in order. Read this file first.
 
-read -> judge -> partition -> fuse -> lower -> realise -> schedule -> encode -> emit
+read -> judge -> partition -> as_unsigned -> fuse -> lower -> realise -> schedule -> encode -> emit
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lapilli.compiler.operators.rules import divisible_channels
 from lapilli.compiler.options import LoweringOptions
 from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.compiler.unsigned import as_unsigned
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.hw.nn import Caching
@@ -97,7 +98,7 @@ def compile_part(
         borders.inputs if inputs is None else inputs,
         borders.outputs if outputs is None else outputs,
     )
-    lowered = lower(fuse(cut, chip), chip, wishes)
+    lowered = lower(fuse(as_unsigned(cut), chip), chip, wishes)
     part = realise(lowered, chip, wishes)
     scheduled = [
         job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lapilli.compiler.operators.not_taken import REMEDIES
 from lapilli.compiler.operators.record import Case, Rule
 from lapilli.compiler.operators.registry import BY_KIND, record_of
+from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 
@@ -46,7 +47,7 @@ def remedy_of(rule: Rule) -> str:
 
 def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = ()) -> Verdict:
     """The verdict on one operator: the first rule it breaks, if any. ``more``: rules that hold for
-    this compilation on top."""
+    this compilation on top. The graph's int8 tensors are seen as bytes already (``unsigned``)."""
     record = record_of(operator.kind)
     if record is None:
         allowed, remedy = f"The NPU takes {', '.join(BY_KIND)}.", REMEDIES.get(operator.kind, "")
@@ -62,4 +63,5 @@ def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = (
 
 def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
     """One verdict for each operator, in order."""
-    return tuple(judge(graph, operator, chip, more) for operator in graph.operators)
+    unsigned = as_unsigned(graph)
+    return tuple(judge(unsigned, operator, chip, more) for operator in unsigned.operators)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.device.runner import LoadedPart
@@ -17,7 +16,7 @@ from lapilli.errors import DeviceError, Unsupported, UsageError
 from lapilli.program.device import Device
 from lapilli.program.program import Part, Program
 
-Tensors: TypeAlias = dict[int, NDArray[np.uint8]]
+Tensors: TypeAlias = dict[int, NDArray[Any]]
 DEPTH = 2
 """One inference on the NPU, one being prepared or read."""
 
@@ -48,7 +47,7 @@ class Pipeline:
             self.close()
             raise
 
-    def submit(self, inputs: Mapping[int, NDArray[np.uint8]]) -> Future[Tensors]:
+    def submit(self, inputs: Mapping[int, NDArray[Any]]) -> Future[Tensors]:
         """Start an inference; a future of its outputs by tensor index, which can't be cancelled.
 
         Waits while ``depth`` are in flight. ``inputs`` may be changed afterwards. Raises

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,19 @@ from lapilli.program.program import Binding, Bytes, Part
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a submit may take."""
+
+
+SIGNED = "int8"
+SIGN_BIT = np.uint8(0x80)
+"""A signed byte lies in the NPU's memory as byte + 128, which turns over this bit."""
+
+
+def _copy(source: Bytes, target: Bytes, binding: Binding) -> None:
+    """A tensor's bytes from host to NPU or back."""
+    if binding.dtype == SIGNED:
+        np.bitwise_xor(source, SIGN_BIT, out=target)
+    else:
+        target[:] = source
 
 
 @dataclass
@@ -70,16 +84,16 @@ class LoadedPart:
         buffer = self._buffers[binding.buffer]
         return buffer.data[binding.offset : binding.offset + binding.size]
 
-    def write(self, tensor: int, values: NDArray[np.uint8]) -> None:
-        """Fill input ``tensor`` with ``values``, whose number of elements must be the tensor's."""
+    def write(self, tensor: int, values: NDArray[Any]) -> None:
+        """Fill input ``tensor`` with ``values``, of the tensor's type and number of elements."""
         start = time.perf_counter()
         binding, view = self._inputs[tensor]
-        if values.size != binding.size or values.dtype.itemsize != 1:
+        if values.size != binding.size or values.dtype.name != binding.dtype:
             raise UsageError(
                 f"input {binding.name} takes {binding.dtype} of shape {list(binding.shape)}, "
                 f"not {values.dtype} of shape {list(values.shape)}"
             )
-        view[:] = values.reshape(-1).view(np.uint8)
+        _copy(values.reshape(-1).view(np.uint8), view, binding)
         self.spent.write += time.perf_counter() - start
 
     def execute(self) -> None:
@@ -116,17 +130,17 @@ class LoadedPart:
         """Why the kernel's counters can't be had; empty if they can, or nobody asked for them."""
         return "" if self._counting is None else self._counting.why_uncounted()
 
-    def read(self, tensor: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Output ``tensor`` in its shape, copied to ``out`` if given."""
+    def read(self, tensor: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Output ``tensor`` in its type and shape, copied to ``out`` if given."""
         start = time.perf_counter()
         binding, view = self._outputs[tensor]
         if out is None:
-            out = np.empty(binding.shape, np.uint8)
-        out.reshape(-1).view(np.uint8)[:] = view
+            out = np.empty(binding.shape, binding.dtype)
+        _copy(view, out.reshape(-1).view(np.uint8), binding)
         self.spent.read += time.perf_counter() - start
         return out
 
-    def run(self, inputs: Mapping[int, NDArray[np.uint8]]) -> dict[int, NDArray[np.uint8]]:
+    def run(self, inputs: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
         """All of it: tensors by index in, tensors by index out."""
         with self.lock:
             for tensor, values in inputs.items():

@@ -17,6 +17,8 @@ GROUP = 9
 """Values of a kernel that are read together."""
 INPUT_MIDDLE = 128
 """The unit takes an input byte as byte - 128."""
+SIGN_BIT = 0x80
+"""Between a weight of an int8 model and the byte that is stored for it (which is 128 more)."""
 FLUSH_PAIRS = 2
 """Pairs behind the last that only push its parts out ..."""
 FLUSH_ODD, FLUSH_EVEN = 4, 0

@@ -58,7 +58,8 @@ class Quantization:
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """``shape`` as in the model (NHWC for images); ``dtype`` is NumPy's name, or TFLite's for types
-    NumPy does not have. ``data`` holds a constant's values, read-only and in ``shape``."""
+    NumPy does not have. ``data`` holds a constant's values, read-only and in ``shape``. ``signed``:
+    the model has it as int8, and ``dtype``, zero points and values here are those of byte + 128."""
 
     index: int
     name: str
@@ -66,6 +67,7 @@ class Tensor:
     dtype: str
     quantization: Quantization | None = None
     data: Constant | None = field(default=None, repr=False)
+    signed: bool = False
 
     @property
     def size(self) -> int:

@@ -69,6 +69,9 @@ def symbol_map(kernels: Kernels) -> Ints:
     if not kernels.dense:
         missing = kernels.output_channels * (kernels.input_channels - values.shape[1])
         histogram[kernels.zero_point] += missing * kernels.rows * kernels.columns
+    if kernels.signed:
+        # The recorded driver counts an int8 model's bytes as they lie in the file.
+        histogram = histogram[np.arange(256) ^ layout.SIGN_BIT]
     lengths = np.zeros(9, np.int64)
     np.add.at(lengths, layout.HISTOGRAM_CLASS, histogram)
     symbols = np.arange(8)

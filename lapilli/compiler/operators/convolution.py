@@ -14,19 +14,21 @@ from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     activation_exact,
     batch_of_one,
-    bytes_unsigned,
+    eight_bit,
     image_of_four_dimensions,
     image_size,
     operands_computed,
     operands_present,
     quantised_per_tensor,
 )
+from lapilli.compiler.unsigned import MIDDLE
 from lapilli.model.geometry import padding_before
 from lapilli.model.graph import Activation, Convolution, Graph, Operator, Padding, Quantization
 
 DEPTHWISE = "DEPTHWISE_CONV_2D"
 IMAGE, WEIGHTS, BIAS = 0, 1, 2
 """Positions among the inputs."""
+BIAS_TYPES = ("int32", "int16")
 
 
 def _options(operator: Operator) -> Convolution:
@@ -38,17 +40,28 @@ def _options(operator: Operator) -> Convolution:
 
 
 def constant_weights(case: Case) -> str | None:
-    """Weights are constant uint8, the bias constant int32 or absent."""
+    """Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."""
     weights = case.input(WEIGHTS)
     if weights.data is None or weights.dtype != "uint8" or len(weights.shape) != 4:
         state = "constant" if weights.data is not None else "computed"
         return f"{weights.name} is {state} {weights.dtype} of shape {list(weights.shape)}"
     if case.has_input(BIAS):
         bias = case.input(BIAS)
-        if bias.data is None or bias.dtype != "int32":
+        if bias.data is None or bias.dtype not in BIAS_TYPES:
             state = "constant" if bias.data is not None else "computed"
             return f"{bias.name} is {state} {bias.dtype}"
     return None
+
+
+def weights_centred(case: Case) -> str | None:
+    """int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other).
+
+    Remedy: Quantise the weights symmetrically, as converters do.
+    """
+    weights = case.input(WEIGHTS)
+    assert weights.quantization is not None
+    point = weights.quantization.zero_point - MIDDLE
+    return f"zero point {point}" if weights.signed and point else None
 
 
 def shapes_agree(case: Case) -> str | None:
@@ -175,6 +188,7 @@ def _kernels(graph: Graph, operator: Operator) -> Kernels:
         channels,
         _quantization(graph, operator.inputs[WEIGHTS]).zero_point,
         _bias(graph, operator, values.shape[0]),
+        graph.tensors[operator.inputs[WEIGHTS]].signed,
     )
 
 
@@ -214,11 +228,12 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         operands_computed,
-        bytes_unsigned,
+        eight_bit,
         image_of_four_dimensions,
         batch_of_one,
         constant_weights,
         quantised_per_tensor,
+        weights_centred,
         no_dilation,
         stride_one_or_two,
         shapes_agree,

@@ -7,7 +7,7 @@ from lapilli.compiler.encode import moves
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     batch_of_one,
-    bytes_unsigned,
+    eight_bit,
     image_of_four_dimensions,
     image_size,
     operands_computed,
@@ -79,7 +79,7 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         operands_computed,
-        bytes_unsigned,
+        eight_bit,
         image_of_four_dimensions,
         batch_of_one,
         pad_of_rows_and_columns,

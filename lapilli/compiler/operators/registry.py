@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lapilli.compiler.operators import addition, convolution, padding, subtraction
+from lapilli.compiler.operators import addition, convolution, padding, quantize, subtraction
 from lapilli.compiler.operators.record import OperatorRecord
 
 RECORDS: tuple[OperatorRecord, ...] = (
@@ -10,6 +10,7 @@ RECORDS: tuple[OperatorRecord, ...] = (
     addition.RECORD,
     subtraction.RECORD,
     padding.RECORD,
+    quantize.RECORD,
 )
 BY_KIND = {kind: record for record in RECORDS for kind in record.kinds}
 

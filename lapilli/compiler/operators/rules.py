@@ -41,11 +41,11 @@ def operands_computed(case: Case) -> str | None:
     return None
 
 
-def bytes_unsigned(case: Case) -> str | None:
-    """Inputs and outputs are uint8.
+def eight_bit(case: Case) -> str | None:
+    """Inputs and outputs are bytes: uint8 or int8.
 
-    Remedy: Quantise the model to uint8 per tensor: quantisation-aware training with the
-    TensorFlow 1 converter gives such models (inference_type uint8).
+    Remedy: Convert with full-integer quantisation: optimizations = [Optimize.DEFAULT], a
+    representative_dataset, and inference_input_type and inference_output_type uint8 or int8.
     """
     for tensor in case.images:
         if tensor.dtype != "uint8":

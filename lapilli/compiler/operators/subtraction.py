@@ -8,7 +8,7 @@ from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     activation_exact,
     batch_of_one,
-    bytes_unsigned,
+    eight_bit,
     image_size,
     operands_computed,
     operands_present,
@@ -52,7 +52,7 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         operands_computed,
-        bytes_unsigned,
+        eight_bit,
         batch_of_one,
         no_broadcast,
         quantised_per_tensor,

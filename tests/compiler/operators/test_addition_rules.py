@@ -34,7 +34,7 @@ ADDITIONS: list[Broken] = [
         "1 inputs, 1 outputs",
         by_hand.with_operator(by_hand.addition(), inputs=(FIRST,)),
     ),
-    ("bytes_unsigned", "second is int16", addition_with(SECOND, dtype="int16")),
+    ("eight_bit", "second is int16", addition_with(SECOND, dtype="int16")),
     (
         "batch_of_one",
         "first has shape [1, 1, 4, 6, 5]",

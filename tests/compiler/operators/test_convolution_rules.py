@@ -13,7 +13,12 @@ from lapilli.compiler.operators import convolution
 from lapilli.model.graph import Activation, Graph, Padding, Quantization
 
 SENTENCES = {
-    "constant_weights": "Weights are constant uint8, the bias constant int32 or absent.",
+    "constant_weights": (
+        "Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."
+    ),
+    "weights_centred": (
+        "int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other)."
+    ),
     "shapes_agree": "The shapes of image, weights, bias and output belong together.",
     "no_dilation": "Dilation is 1.",
     "stride_one_or_two": "Strides are 1 or 2, the same for rows and columns.",
@@ -46,8 +51,8 @@ CONVOLUTIONS: list[Broken] = [
         "image is constant",
         convolution_with(IMAGE, data=zeros(1, 8, 8, 4)),
     ),
-    ("bytes_unsigned", "image is int8", convolution_with(IMAGE, dtype="int8")),
-    ("bytes_unsigned", "result is float32", convolution_with(RESULT, dtype="float32")),
+    ("eight_bit", "image is int16", convolution_with(IMAGE, dtype="int16")),
+    ("eight_bit", "result is float32", convolution_with(RESULT, dtype="float32")),
     (
         "image_of_four_dimensions",
         "image has shape [8, 8, 4]",
@@ -57,8 +62,8 @@ CONVOLUTIONS: list[Broken] = [
     ("batch_of_one", "result has shape [1, 0, 8, 6]", convolution_with(RESULT, shape=(1, 0, 8, 6))),
     (
         "constant_weights",
-        "weights is constant int8 of shape [6, 3, 3, 4]",
-        convolution_with(WEIGHTS, dtype="int8"),
+        "weights is constant int4 of shape [6, 3, 3, 4]",
+        convolution_with(WEIGHTS, dtype="int4"),
     ),
     (
         "constant_weights",
@@ -66,6 +71,11 @@ CONVOLUTIONS: list[Broken] = [
         convolution_with(WEIGHTS, data=None),
     ),
     ("constant_weights", "bias is constant int64", convolution_with(BIAS, dtype="int64")),
+    (
+        "weights_centred",
+        "zero point 3",
+        convolution_with(WEIGHTS, signed=True, quantization=Quantization((0.5,), (131,))),
+    ),
     (
         "quantised_per_tensor",
         "image has no quantisation",

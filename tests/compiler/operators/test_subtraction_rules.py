@@ -41,7 +41,7 @@ SUBTRACTIONS: list[Broken] = [
         by_hand.with_operator(by_hand.subtraction(), inputs=(FIRST,)),
     ),
     ("operands_computed", "first is constant", subtraction_with(FIRST, data=zeros(1, 4, 6, 5))),
-    ("bytes_unsigned", "first is int32", subtraction_with(FIRST, dtype="int32")),
+    ("eight_bit", "first is int32", subtraction_with(FIRST, dtype="int32")),
     ("batch_of_one", "first has shape [2, 4, 6, 5]", by_hand.subtraction((2, 4, 6, 5))),
     (
         "no_broadcast",

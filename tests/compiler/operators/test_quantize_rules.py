@@ -1,0 +1,57 @@
+"""QUANTIZE: what is taken, and why not the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hand_graphs as by_hand
+import pytest
+from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
+
+from lapilli.compiler.operators.quantize import RECORD
+from lapilli.model.graph import Graph, Operator, Quantization, Tensor
+
+SENTENCES = {
+    "bytes_stay": (
+        "A QUANTIZE gives every value the byte it has: same scale and shape, and zero points that "
+        "differ as the types do (uint8's is int8's plus 128)."
+    )
+}
+SAME = Quantization((0.5,), (7,))
+
+
+def quantize(number: int = -1, **changes: Any) -> Graph:
+    """A QUANTIZE that changes nothing, with changes to one of its tensors."""
+    tensors = tuple(
+        Tensor(i, name, (1, 4, 4, 2), "uint8", SAME) for i, name in enumerate(("from", "to"))
+    )
+    graph = Graph("by hand", tensors, (Operator(0, "QUANTIZE", (0,), (1,)),), (0,), (1,))
+    return graph if number < 0 else by_hand.with_tensor(graph, number, **changes)
+
+
+BROKEN: list[Broken] = [
+    ("operands_present", "0 inputs, 1 outputs", by_hand.with_operator(quantize(), inputs=(-1,))),
+    ("operands_computed", "from is constant", quantize(0, data=zeros(1, 4, 4, 2))),
+    ("eight_bit", "from is float32", quantize(0, dtype="float32")),
+    ("batch_of_one", "to has shape [2, 4, 4, 2]", quantize(1, shape=(2, 4, 4, 2))),
+    ("quantised_per_tensor", "from has no quantisation", quantize(0, quantization=None)),
+    ("bytes_stay", "[1, 4, 4, 2] -> [1, 4, 2, 4]", quantize(1, shape=(1, 4, 2, 4))),
+    (
+        "bytes_stay",
+        "(0.5, 7) -> (0.5, 8), zero points as of uint8",
+        quantize(1, quantization=Quantization((0.5,), (8,))),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "found", "graph"), parameters(BROKEN))
+def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph: Graph) -> None:
+    check_broken(rule, found, graph, SENTENCES)
+
+
+def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
+    check_complete(RECORD, BROKEN, SENTENCES, elsewhere=("image_size",))
+
+
+def test_a_renaming_is_taken() -> None:
+    assert judged(quantize()).supported
