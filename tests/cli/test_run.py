@@ -386,14 +386,6 @@ def test_a_model_with_nothing_for_the_npu(folder: Path) -> None:
     assert "float32" in text
 
 
-def test_an_int8_model_with_nothing_for_the_npu() -> None:
-    code, text = failure(
-        model_of("movenet_single_pose_lightning_ptq"), "--input", image_of("cat.bmp")
-    )
-    assert code == ExitCode.INVALID_FILE
-    assert "is int8" in text
-
-
 def test_a_model_that_litert_refuses(folder: Path) -> None:
     """With LiteRT's reason, not with that of the delegate, which was not asked."""
     (folder / "x.tflite").write_bytes(refused_by_litert())
