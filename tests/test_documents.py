@@ -27,6 +27,8 @@ from test_layers import ROOMS  # noqa: E402
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")
+A_FILE_EACH = ("cli", "compiler/fusions", "compiler/operators", "compiler/ways")
+"""A file in these is called like the command, operator or way it is about, as the page says."""
 PATH = re.compile(r"[\w./-]+\.(?:py|md|json|js|css|c|svg)|[\w./-]+/")
 NAME = re.compile(r"((?:\w+\.)?[a-z_]\w*)\(\)|((?:[A-Z]\w*[a-z]\w*)(?:\.\w+)?)")
 
@@ -94,8 +96,9 @@ def test_a_wrong_file_or_function_is_seen(tmp_path: Path) -> None:
 def test_every_file_of_the_package_answers_a_question() -> None:
     named = {mention for block in blocks(ARCHITECTURE) for mention in block}
     files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
-    silent = [str(f) for f in files if f.name not in ("__init__.py", "__main__.py")]
-    assert [path for path in sorted(silent) if path not in named] == []
+    files = [f for f in files if f.name not in ("__init__.py", "__main__.py")]
+    silent = {str(f) for f in files if str(f.parent) not in A_FILE_EACH} - named
+    assert sorted(silent) == []
 
 
 def test_the_picture_is_what_its_script_draws_and_its_boxes_are_there() -> None:
