@@ -3,7 +3,7 @@
     python benchmarks/calibrate.py [--write]
 
 Two numbers are free: the bus rate and the host's time for each score of a detector. Everything else
-is a hardware fact or read off tables of sister chips, see lapilli/emulator/timing_constants.py.
+is a hardware fact or read off tables of sister chips, see lapilli/timing/constants.py.
 Every state of published_states.py counts once, with the relative error against the mean of its
 figures. ``--write`` puts the result into docs/timing.md. The package's constants are not changed:
 edit them if the fit says so, a test compares.
@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from published_states import HERE, MOBILENET, STATES, State, graph_of, states, work_of
 
-from lapilli.emulator.timing import HostConstants, InstructionTime, charge, host_seconds
-from lapilli.emulator.timing_constants import A311D, TimingConstants, constants_of
+from lapilli.emulator.work import HostConstants, InstructionTime, charge, host_seconds
 from lapilli.hw.chips import Chip, find_by_name
+from lapilli.timing.constants import A311D, TimingConstants, constants_of
 
 DOCUMENT = HERE.parent / "docs" / "timing.md"
 BEGIN, END = "<!-- calibrate.py: begin -->", "<!-- calibrate.py: end -->"

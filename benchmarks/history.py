@@ -12,9 +12,9 @@ from collections import Counter
 
 from published_states import MODELS, SHORT, State, states
 
-from lapilli.emulator.timing import Bound, HostConstants, InstructionTime, charge, host_seconds
-from lapilli.emulator.timing_constants import TimingConstants, constants_of
+from lapilli.emulator.work import Bound, HostConstants, InstructionTime, charge, host_seconds
 from lapilli.hw.chips import find_by_name
+from lapilli.timing.constants import TimingConstants, constants_of
 
 HEAD = (
     f"{'state':<14}{'published':>16}{'modelled':>10}{'error':>8}{'NPU':>8}{'host':>7}"

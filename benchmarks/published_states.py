@@ -11,7 +11,7 @@ from pathlib import Path
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.stages import CompileOptions
 from lapilli.compiler.verdict import judge_all
-from lapilli.emulator.timing import HostWork, Work, WorkReader, memory_of
+from lapilli.emulator.work import HostWork, Work, WorkReader, memory_of
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
 from lapilli.model.graph import Graph

@@ -10,7 +10,7 @@ from models import ModelBuilder
 
 import lapilli
 from lapilli.compiler import stages as compiler
-from lapilli.emulator.timing import Cycles, Traffic
+from lapilli.emulator.work import Cycles, Traffic
 from lapilli.hw.chips import find_by_name
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model import tflite

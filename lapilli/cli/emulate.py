@@ -16,11 +16,11 @@ from types import FrameType
 import click
 
 from lapilli.cli import text
-from lapilli.emulator.timing_constants import constants_of
 from lapilli.errors import Fault, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.program import recording
 from lapilli.program.recording import Recording
+from lapilli.timing.constants import constants_of
 from lapilli.virtual import preload, tree
 from lapilli.virtual.kernel import VirtualKernel
 from lapilli.virtual.objects import Client
@@ -115,7 +115,7 @@ class Submits:
 
 def _time(number: int, job: Recording, chip: Chip) -> tuple[str, float]:
     """A line about a job, and its seconds on the chip."""
-    from lapilli.emulator.timing import time_stream, total_cycles
+    from lapilli.emulator.work import time_stream, total_cycles
 
     try:
         times = time_stream(job.commands, job.buffers, chip)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from lapilli.emulator.timing import Decoded
+from lapilli.emulator.work import Decoded
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.model.graph import Graph

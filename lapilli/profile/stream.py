@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lapilli.emulator.generations import generation_of
 from lapilli.emulator.memory import ListedMemory
-from lapilli.emulator.timing import (
+from lapilli.emulator.work import (
     CHANNELS_A_CYCLE,
     Decoded,
     SubmittedBuffer,
@@ -16,12 +16,12 @@ from lapilli.emulator.timing import (
     charge,
     memory_of,
 )
-from lapilli.emulator.timing_constants import TimingConstants, constants_of
 from lapilli.hw import nn, tp
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v7 import COLUMNS_PER_PATCH, ROWS_PER_PATCH
 from lapilli.profile.events import Coefficients, JobRecord, Limits, SramUse
 from lapilli.program.program import Job, Words
+from lapilli.timing.constants import TimingConstants, constants_of
 
 UNNAMED = {"NN": "convolution", "TP": "move"}
 """What a job is called where only its words are known."""

@@ -21,7 +21,7 @@ from lapilli.cli import commands, text
 from lapilli.cli.profile import report_lines
 from lapilli.compiler import stages as compiler
 from lapilli.device import open as opening
-from lapilli.emulator.timing import Bound, time_stream, total_cycles
+from lapilli.emulator.work import Bound, time_stream, total_cycles
 from lapilli.errors import ExitCode, UsageError
 from lapilli.profile import comparison, json_report, rows
 from lapilli.profile.assemble import profile_program, profile_recording

@@ -22,9 +22,10 @@ from lapilli.cli.compile import compile_command
 from lapilli.compiler.stages import CompileOptions, compile_model
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
+from lapilli.emulator.coefficient_counts import CoefficientStatistics
 from lapilli.emulator.front_end import Start
 from lapilli.emulator.kernels import KernelShape
-from lapilli.emulator.timing import (
+from lapilli.emulator.work import (
     Bound,
     HostConstants,
     HostWork,
@@ -39,14 +40,13 @@ from lapilli.emulator.timing import (
     tp_work,
     weight_cycles,
 )
-from lapilli.emulator.timing_constants import TABLES, Origin, TimingConstants, constants_of
-from lapilli.emulator.timing_streams import CoefficientStatistics
 from lapilli.errors import Fault, Unsupported
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.hw.nn import NN_V7, Caching, Pooling
 from lapilli.hw.tp import TP
 from lapilli.program import program_file
 from lapilli.program.program import Part, Program
+from lapilli.timing.constants import TABLES, Origin, TimingConstants, constants_of
 
 START = Start(word=10, unit="NN", address=0x1000, number=0)
 CONSTANTS = TimingConstants(

@@ -22,18 +22,18 @@ from fractions import Fraction
 from typing import Protocol, TypeAlias
 
 from lapilli.emulator.cache import BoundedCache
+from lapilli.emulator.coefficient_counts import STATISTICS, CoefficientStatistics
 from lapilli.emulator.front_end import Start, walk
 from lapilli.emulator.generations import GENERATIONS, generation_of
 from lapilli.emulator.kernels import Counts, KernelShape, Streams
 from lapilli.emulator.memory import AddressSpace, ListedMemory
-from lapilli.emulator.timing_constants import TimingConstants, constants_of
-from lapilli.emulator.timing_streams import STATISTICS, CoefficientStatistics
 from lapilli.errors import Fault
 from lapilli.hw import nn, tp
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v7 import COLUMNS_PER_PATCH, ROWS_PER_PATCH
 from lapilli.hw.nn import Caching, Pooling
 from lapilli.program.program import Bytes, Words
+from lapilli.timing.constants import TimingConstants, constants_of
 
 LAYOUTS = {number: generation.nn for number, generation in GENERATIONS.items()}
 """The NN instruction by generation."""
