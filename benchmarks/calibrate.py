@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from published_states import HERE, MOBILENET, STATES, State, graph_of, states, work_of
 
-from lapilli.emulator.work import HostConstants, InstructionTime, charge, host_seconds
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.timing.constants import A311D, TimingConstants, constants_of
+from lapilli.timing.cycles import InstructionTime, charge
+from lapilli.timing.host import HostConstants, host_seconds
 
 DOCUMENT = HERE.parent / "docs" / "timing.md"
 BEGIN, END = "<!-- calibrate.py: begin -->", "<!-- calibrate.py: end -->"

@@ -12,9 +12,10 @@ from collections import Counter
 
 from published_states import MODELS, SHORT, State, states
 
-from lapilli.emulator.work import Bound, HostConstants, InstructionTime, charge, host_seconds
 from lapilli.hw.chips import find_by_name
 from lapilli.timing.constants import TimingConstants, constants_of
+from lapilli.timing.cycles import Bound, InstructionTime, charge
+from lapilli.timing.host import HostConstants, host_seconds
 
 HEAD = (
     f"{'state':<14}{'published':>16}{'modelled':>10}{'error':>8}{'NPU':>8}{'host':>7}"

@@ -11,10 +11,12 @@ from pathlib import Path
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.stages import CompileOptions
 from lapilli.compiler.verdict import judge_all
-from lapilli.emulator.work import HostWork, Work, WorkReader, memory_of
+from lapilli.emulator.work import WorkReader, memory_of
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
+from lapilli.timing.host import HostWork
+from lapilli.timing.work import Work
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LAPILLI_TEST_DATA", HERE.parents[1] / "shared"))
@@ -90,9 +92,9 @@ def work_of(
     program = compiler.compile_graph(graph, chip, schedule, options=options)
     reader = WorkReader(chip)
     work = [
-        item
+        instruction.work
         for part in program.parts
-        for item in reader.read(part.commands, memory_of(part.buffers))
+        for instruction in reader.read(part.commands, memory_of(part.buffers))
     ]
     return tuple(work), host_work(graph, chip, options)
 

@@ -10,7 +10,6 @@ from models import ModelBuilder
 
 import lapilli
 from lapilli.compiler import stages as compiler
-from lapilli.emulator.work import Cycles, Traffic
 from lapilli.hw.chips import find_by_name
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model import tflite
@@ -28,6 +27,8 @@ from lapilli.profile.events import (
 )
 from lapilli.profile.measured import Measured
 from lapilli.profile.stream import limits_of
+from lapilli.timing.cycles import Cycles
+from lapilli.timing.work import Traffic
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 DEVICE = "emulator:a311d"

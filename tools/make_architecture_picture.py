@@ -98,7 +98,10 @@ BANDS = (
         "what is known",
         "#fdf4e3",
         "#b08028",
-        (Box("hw/", ("What is a fact about the chip?",)),),
+        (
+            Box("hw/", ("What is a fact about the chip?",)),
+            Box("timing/", ("How long would the chip take?",)),
+        ),
     ),
 )
 STYLE = """

@@ -115,7 +115,8 @@ class Submits:
 
 def _time(number: int, job: Recording, chip: Chip) -> tuple[str, float]:
     """A line about a job, and its seconds on the chip."""
-    from lapilli.emulator.work import time_stream, total_cycles
+    from lapilli.emulator.work import time_stream
+    from lapilli.timing.cycles import total_cycles
 
     try:
         times = time_stream(job.commands, job.buffers, chip)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lapilli.device.counters import Counters
-from lapilli.emulator.work import Bound, Cycles, Traffic
+from lapilli.timing.cycles import Bound, Cycles
+from lapilli.timing.work import Traffic
 
 NO_CYCLES = Cycles(0, 0, 0, 0)
 NO_TRAFFIC = Traffic(0, 0, 0, 0)

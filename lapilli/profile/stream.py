@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lapilli.emulator.generations import generation_of
 from lapilli.emulator.memory import ListedMemory
 from lapilli.emulator.work import (
-    CHANNELS_A_CYCLE,
     Decoded,
+    ReadInstruction,
     SubmittedBuffer,
-    Work,
     WorkReader,
-    charge,
     memory_of,
 )
-from lapilli.hw import nn, tp
 from lapilli.hw.chips import Chip
-from lapilli.hw.coefficients_v7 import COLUMNS_PER_PATCH, ROWS_PER_PATCH
 from lapilli.profile.events import Coefficients, JobRecord, Limits, SramUse
 from lapilli.program.program import Job, Words
 from lapilli.timing.constants import TimingConstants, constants_of
+from lapilli.timing.cycles import charge
+from lapilli.timing.nn import peak_weights
 
 UNNAMED = {"NN": "convolution", "TP": "move"}
 """What a job is called where only its words are known."""
@@ -34,14 +31,9 @@ def limits_of(chip: Chip, constants: TimingConstants | None = None) -> Limits:
     NN_XYDP6 makes that six at best, NN_ZDP3 and V8's NN_XYDP0 three.
     """
     chosen = constants_of(chip) if constants is None else constants
-    weights = 1
-    if chip.has("NN_XYDP6"):
-        weights = ROWS_PER_PATCH * COLUMNS_PER_PATCH
-    elif chip.has("NN_ZDP3") or chip.has("NN_XYDP0"):
-        weights = CHANNELS_A_CYCLE
     return Limits(
         chosen.clock_hz,
-        chip.nn_cores * chip.mads_per_core * weights,
+        chip.nn_cores * chip.mads_per_core * peak_weights(chip),
         chosen.bus_bytes,
         chip.vip_sram_bytes,
     )
@@ -51,27 +43,20 @@ def limits_of(chip: Chip, constants: TimingConstants | None = None) -> Limits:
 class _Reader:
     """What is known while a stream is read."""
 
-    chip: Chip
     memory: ListedMemory
     writers: dict[int, dict[int, int]] = field(default_factory=dict)
     """Buffer -> address written to -> operation that did it last."""
 
-    def fields(self, work: Work) -> Mapping[str, int]:
-        """The instruction's, by name."""
-        layout = generation_of(self.chip).nn if work.unit == "NN" else tp.TP
-        words = nn.WORDS if work.unit == "NN" else tp.WORDS
-        raw = self.memory.bytes(f"{work.unit} instruction", work.address, 4 * words)
-        return layout.decode(raw.view("<u4").tolist())
-
-    def dependencies(self, work: Work, fields: Mapping[str, int], operation: int) -> list[int]:
+    def dependencies(self, instruction: ReadInstruction, operation: int) -> list[int]:
         """Operations that wrote into the buffer it reads; notes what it writes."""
+        unit, fields = instruction.start.unit, instruction.fields
         source, target = (
             (fields["in_image_address"], fields["out_image_address"])
-            if work.unit == "NN"
+            if unit == "NN"
             else (fields["in_image_base_address"], fields["out_image_base_address"])
         )
-        read = self.memory.buffer(f"{work.unit} input", source).address
-        written = self.memory.buffer(f"{work.unit} output", target).address
+        read = self.memory.buffer(f"{unit} input", source).address
+        written = self.memory.buffer(f"{unit} output", target).address
         found = set(self.writers.get(read, {}).values()) - {operation}
         self.writers.setdefault(written, {})[target] = operation
         return sorted(found)
@@ -94,12 +79,12 @@ def read_jobs(
     timing constants.
     """
     constants = constants_of(chip)
-    reader = _Reader(chip, memory_of(buffers))
+    reader = _Reader(memory_of(buffers))
     records: list[JobRecord] = []
     clock, operation = 0, first_operation - 1
-    for i, work in enumerate(WorkReader(chip, decoded).read(commands, reader.memory)):
+    for i, instruction in enumerate(WorkReader(chip, decoded).read(commands, reader.memory)):
+        work = instruction.work
         operation += work.first
-        fields = reader.fields(work)
         cycles = charge(work, constants).cycles
         job = None if named is None else named[i]
         records.append(
@@ -109,7 +94,7 @@ def read_jobs(
                 operation=operation,
                 unit=work.unit,
                 kind=UNNAMED[work.unit] if job is None else job.kind,
-                shape=_shape(work, fields),
+                shape=_shape(work.unit, instruction.fields),
                 operator=None if job is None else job.operator,
                 row=operation,
                 start=clock,
@@ -123,18 +108,18 @@ def read_jobs(
                 zero_run_bits=work.zero_run_bits,
                 coefficients=Coefficients(work.stored_bytes, work.dense_weights),
                 sram=SramUse(work.kernel_sram, work.image_sram),
-                after=tuple(reader.dependencies(work, fields, operation)),
+                after=tuple(reader.dependencies(instruction, operation)),
             )
         )
         clock += cycles.total
     return tuple(records)
 
 
-def _shape(work: Work, fields: Mapping[str, int]) -> str:
+def _shape(unit: str, fields: Mapping[str, int]) -> str:
     """Rows x columns x channels in and out, as the unit sees them."""
     f = fields
     source = f"{f['in_image_y_size']}x{f['in_image_x_size']}"
-    if work.unit == "TP":
+    if unit == "TP":
         return f"{source}x{f['in_image_z_size']}"
     kernel = f"{f['kernel_y_size']}x{f['kernel_x_size']}"
     target = f"{f['out_image_y_size']}x{f['out_image_x_size']}x{f['out_image_z_size']}"

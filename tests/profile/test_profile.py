@@ -21,7 +21,7 @@ from lapilli.cli import commands, text
 from lapilli.cli.profile import report_lines
 from lapilli.compiler import stages as compiler
 from lapilli.device import open as opening
-from lapilli.emulator.work import Bound, time_stream, total_cycles
+from lapilli.emulator.work import time_stream
 from lapilli.errors import ExitCode, UsageError
 from lapilli.profile import comparison, json_report, rows
 from lapilli.profile.assemble import profile_program, profile_recording
@@ -29,6 +29,7 @@ from lapilli.profile.delegate import Delegate
 from lapilli.profile.events import Origin, Processor
 from lapilli.profile.node_data import to_node_data
 from lapilli.program import program_file, recording
+from lapilli.timing.cycles import Bound, total_cycles
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profile.md"
 RECORDED = (
