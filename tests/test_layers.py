@@ -99,8 +99,8 @@ def rooms_imported_by(room: str) -> set[str]:
     return {room_of(name) for module in own for name in IMPORTS[module]} - {room}
 
 
-def test_every_room_has_its_place_in_the_order() -> None:
-    assert {room_of(module) for module in FILES} <= set(ROOMS)
+def test_every_room_has_its_place_in_the_order_and_there_are_no_others() -> None:
+    assert {room_of(module) for module in FILES} == set(ROOMS)
 
 
 def test_imports_run_from_higher_rooms_to_lower_ones() -> None:
