@@ -41,7 +41,7 @@ def nn_fields(scheduled: ScheduledNn, generation: Generation) -> dict[str, int]:
     job, kernels = scheduled.job, scheduled.job.kernels
     factor = 2 if job.first_pixel else 1
     scale = generation.multiplier(job.scale)
-    per_core = -(-kernels.output_channels // scheduled.coefficients.cores)
+    per_core = -(-kernels.output_channels // scheduled.coefficients.size.cores)
     source, target = job.input_size, job.output_size
     return {
         "kernel_x_size": kernels.columns,

@@ -13,7 +13,7 @@ import numpy as np
 from lapilli.compiler import v7, v8
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
 from lapilli.compiler.intents import ConvolutionIntent
-from lapilli.compiler.jobs import Coefficients, NnJob
+from lapilli.compiler.jobs import Coefficients, CoefficientSize, NnJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling, legal
 from lapilli.compiler.schedule.legal import Limits
 from lapilli.compiler.ways.way import AdditionWay, ConvolutionWay
@@ -30,7 +30,7 @@ class Generation:
     addition's weights. ``multiplier`` and ``fits``: fixed-point form of a scale, and whether it has
     one; ``nearest_scale``: the closest that loses nothing in it. ``limits``: what any schedule must
     keep within. ``tiling``, ``memory`` and ``encode``: reference schedule and coefficient stream of
-    an NN job.
+    an NN job; ``measure``: the size of that stream, before it is written.
     """
 
     layout: Layout
@@ -45,6 +45,7 @@ class Generation:
     tiling: Callable[[NnJob, Chip], Tiling]
     memory: Callable[[NnJob, Chip, Tiling, int], OnChipMemory]
     encode: Callable[[NnJob, Chip, Tiling], Coefficients]
+    measure: Callable[[NnJob, Chip, Tiling], CoefficientSize]
 
 
 GENERATIONS = {
@@ -61,6 +62,7 @@ GENERATIONS = {
         tiling=v7.tiling,
         memory=v7.memory,
         encode=v7.encode,
+        measure=v7.measure,
     ),
     8: Generation(
         layout=v8.LAYOUT,
@@ -75,6 +77,7 @@ GENERATIONS = {
         tiling=v8.tiling,
         memory=v8.memory,
         encode=v8.encode,
+        measure=v8.measure,
     ),
 }
 

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.timing.coefficients import CoefficientStatistics
+
 
 @dataclass(frozen=True)
 class View:
@@ -128,13 +130,23 @@ class TpJob:
 
 
 @dataclass(frozen=True)
-class Coefficients:
-    """``data``: header, core streams and what follows them, uint8. ``cached``: bytes the kernels
-    take in the on-chip memory. ``cores``: cores that get a stream."""
+class CoefficientSize:
+    """What is known of a coefficient buffer before it is written. ``cached``: bytes the kernels
+    take in the on-chip memory. ``cores``: cores that get a stream. ``statistics``: what they
+    cost."""
 
-    data: NDArray[np.uint8] = field(repr=False)
     cached: int
     cores: int
+    statistics: CoefficientStatistics
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """``data``: header, core streams and what follows them, uint8; ``size``: what was known of it
+    before."""
+
+    data: NDArray[np.uint8] = field(repr=False)
+    size: CoefficientSize
 
 
 JobList: TypeAlias = "tuple[NnJob | TpJob, ...]"

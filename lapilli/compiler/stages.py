@@ -14,7 +14,7 @@ from lapilli.compiler import verdict
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
-from lapilli.compiler.jobs import NnJob, TpJob
+from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.lower import lower
 from lapilli.compiler.operators.record import Rule
 from lapilli.compiler.operators.rules import divisible_channels
@@ -90,6 +90,29 @@ def compile_part(
     ``inputs`` and ``outputs``: tensors that cross its border; by default those that the rest of the
     graph needs.
     """
+    found = schedule_part(graph, operators, chip, schedule, inputs, outputs, options)
+    return emit(graph, found.part, found.jobs, chip)
+
+
+@dataclass(frozen=True)
+class ScheduledPart:
+    """A part with everything chosen and no byte of an instruction written: its ``jobs`` in
+    order."""
+
+    part: PartJobs
+    jobs: tuple[ScheduledNn | TpJob, ...]
+
+
+def schedule_part(
+    graph: Graph,
+    operators: Sequence[int],
+    chip: Chip,
+    schedule: str = "best",
+    inputs: Iterable[int] | None = None,
+    outputs: Iterable[int] | None = None,
+    options: CompileOptions = DEFAULT_OPTIONS,
+) -> ScheduledPart:
+    """What ``compile_part`` emits."""
     wishes = LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs)
     borders = partitioning.with_borders(graph, operators)
     cut = partitioning.cut_out(
@@ -100,17 +123,15 @@ def compile_part(
     )
     lowered = lower(fuse(as_unsigned(cut), chip), chip, wishes)
     part = realise(lowered, chip, wishes)
-    scheduled = [
-        job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs
-    ]
-    return emit(graph, part, scheduled, chip)
+    jobs = (job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs)
+    return ScheduledPart(part, tuple(jobs))
 
 
 def _schedule(job: NnJob, chip: Chip, options: CompileOptions) -> ScheduledNn:
     generation = generation_of(chip)
     tiles = generation.tiling(job, chip)
     coefficients = generation.encode(job, chip, tiles)
-    memory = _memory(job, chip, tiles, coefficients.cached, options)
+    memory = _memory(job, chip, tiles, coefficients.size.cached, options)
     return ScheduledNn(job, tiles, memory, coefficients)
 
 

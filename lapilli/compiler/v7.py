@@ -7,7 +7,7 @@ import numpy as np
 from lapilli.compiler.encode import requantise, weights_v7
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
 from lapilli.compiler.intents import ConvolutionIntent
-from lapilli.compiler.jobs import Coefficients, NnJob
+from lapilli.compiler.jobs import Coefficients, CoefficientSize, NnJob
 from lapilli.compiler.schedule import Tiling
 from lapilli.compiler.schedule.reference import on_chip_memory as memory
 from lapilli.compiler.schedule.reference import tiling_v7 as tiling
@@ -87,3 +87,8 @@ def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbe
 def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:
     """Zero-run coded streams."""
     return weights_v7.encode(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)
+
+
+def measure(job: NnJob, chip: Chip, tiles: Tiling) -> CoefficientSize:
+    """The size of the same streams."""
+    return weights_v7.measure(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)

@@ -7,7 +7,7 @@ import numpy as np
 from lapilli.compiler.encode import requantise, weights_v8
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
 from lapilli.compiler.intents import ConvolutionIntent
-from lapilli.compiler.jobs import Coefficients, NnJob
+from lapilli.compiler.jobs import Coefficients, CoefficientSize, NnJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling, reference
 from lapilli.compiler.schedule.reference import tiling_v8 as tiling
 from lapilli.compiler.ways.direct import direct
@@ -78,3 +78,8 @@ def memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> OnChipMe
 def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:
     """Huffman coded streams."""
     return weights_v8.encode(job, chip.nn_cores, tiles.superblocks)
+
+
+def measure(job: NnJob, chip: Chip, tiles: Tiling) -> CoefficientSize:
+    """The size of the same streams."""
+    return weights_v8.measure(job, chip.nn_cores, tiles.superblocks)

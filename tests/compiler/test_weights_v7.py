@@ -157,7 +157,9 @@ def test_written_weights_read_back(made: tuple[NnJob, int], widest: int) -> None
     data = result.data.tobytes()
     check_reads_back(of, superblocks, data, zero_run_bits(result))
     sizes = [len(stream) for stream in split_cores(data, NN_CORES)]
-    assert result.cached == max(sizes) * len(sizes), "each core has room for the longest stream"
+    assert result.size.cached == max(sizes) * len(sizes), (
+        "each core has room for the longest stream"
+    )
 
 
 @settings(max_examples=80, deadline=None)

@@ -50,7 +50,7 @@ def check(of: NnJob, superblocks: int, cores: int = CORES) -> None:
     result = weights_v8.encode(of, cores, superblocks)
     data = result.data.tobytes()
     assert data == encode(source)
-    assert (result.cores, result.cached) == (source.used, len(data))
+    assert (result.size.cores, result.size.cached) == (source.used, len(data))
     taken = decode(data, form_of(source))
     assert sorted(taken.kernels) == list(range(source.channels)), "every kernel once"
     for channel, weights in taken.kernels.items():

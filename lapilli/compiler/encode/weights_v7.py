@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.compiler.encode.bitstream import pack
-from lapilli.compiler.jobs import Coefficients, Kernels, NnJob
+from lapilli.compiler.jobs import Coefficients, CoefficientSize, Kernels, NnJob
 from lapilli.hw import coefficients_v7 as layout
+from lapilli.timing.coefficients import CoefficientStatistics
 
 Ints = NDArray[np.int64]
 HEAD_BITS = layout.ZERO_RUN_WIDTH_BITS + layout.KERNEL_COUNT_BITS
@@ -38,6 +39,35 @@ class _Sequence:
 
 def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> Coefficients:
     """The coefficient buffer of ``job``; ``zero_run_bits`` is the chip's longest run width."""
+    plan = _plan(job, nn_cores, superblocks, zero_run_bits)
+    header = plan.size.statistics.header_bytes
+    data = np.zeros(header + sum(plan.sizes), np.uint8)
+    data[: 4 * len(plan.sizes)].view(np.uint32)[:] = plan.sizes
+    at = header
+    for sequence, size in zip(plan.sequences, plan.sizes, strict=True):
+        stream = _stream(sequence, job.kernels.zero_point, plan.bits)
+        data[at : at + stream.size] = stream
+        at += size
+    return Coefficients(data, plan.size)
+
+
+def measure(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> CoefficientSize:
+    """The size of what ``encode`` gives."""
+    return _plan(job, nn_cores, superblocks, zero_run_bits).size
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the streams are, before their bits are packed: one sequence for each core, the width of
+    runs, and the bytes of each stream."""
+
+    sequences: list[_Sequence]
+    bits: int
+    sizes: list[int]
+    size: CoefficientSize
+
+
+def _plan(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> _Plan:
     kernels = job.kernels
     cores = min(kernels.output_channels, nn_cores)
     blocked = reads_blocks(kernels, nn_cores)
@@ -45,20 +75,24 @@ def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> C
         _sequence(job, channels, blocked) for channels in _channels(kernels, cores, superblocks)
     ]
     if blocked or not job.zero_runs:
-        bits = 0
+        bits, tokens = 0, [sequence.length for sequence in sequences]
     else:
-        bits = _choose_zero_run_bits(sequences, zero_run_bits)
-    streams = [_stream(sequence, kernels.zero_point, bits) for sequence in sequences]
+        bits, tokens = _choose_zero_run_bits(sequences, zero_run_bits)
     alignment = layout.STREAM_ALIGNMENT
-    sizes = [-(-stream.size // alignment) * alignment for stream in streams]
-    header = -(-4 * nn_cores // alignment) * alignment
-    data = np.zeros(header + sum(sizes), np.uint8)
-    data[: 4 * cores].view(np.uint32)[:] = sizes
-    at = header
-    for stream, size in zip(streams, sizes, strict=True):
-        data[at : at + stream.size] = stream
-        at += size
-    return Coefficients(data, max(sizes) * cores, cores)
+    sizes = [
+        -(-_stream_bits(sequence, count, bits) // (8 * alignment)) * alignment
+        for sequence, count in zip(sequences, tokens, strict=True)
+    ]
+    statistics = CoefficientStatistics(
+        header_bytes=-(-4 * nn_cores // alignment) * alignment,
+        stream_bytes=sum(sizes),
+        kernels=max(sequence.kernels for sequence in sequences),
+        weights=tuple(len(sequence.positions) for sequence in sequences),
+        tokens=tuple(tokens),
+        zero_run_bits=bits,
+        useful=int(np.count_nonzero(kernels.values != kernels.zero_point)),
+    )
+    return _Plan(sequences, bits, sizes, CoefficientSize(max(sizes) * cores, cores, statistics))
 
 
 def reads_blocks(kernels: Kernels, nn_cores: int) -> bool:
@@ -233,26 +267,33 @@ def _events(sequence: _Sequence) -> _Events:
     return _Events(zeros, is_weight)
 
 
+def _stream_bits(sequence: _Sequence, tokens: int, bits: int) -> int:
+    """Bits of a stream with so many tokens whose runs are ``bits`` wide."""
+    items = int(sequence.has_item.sum())
+    return HEAD_BITS + layout.ITEM_BITS * items + tokens * (bits + layout.WEIGHT_BITS)
+
+
 def _token_count(events: _Events, bits: int) -> int:
     whole = int((events.zeros >> bits).sum())
     rest = (events.zeros[~events.is_weight] & ((1 << bits) - 1)) > 0
     return whole + int(events.is_weight.sum()) + int(rest.sum())
 
 
-def _choose_zero_run_bits(sequences: list[_Sequence], widest: int) -> int:
-    """From the widest run length down, as long as the streams don't grow."""
+def _choose_zero_run_bits(sequences: list[_Sequence], widest: int) -> tuple[int, list[int]]:
+    """From the widest run length down, as long as the streams don't grow; with the tokens of each
+    stream."""
     events = [_events(sequence) for sequence in sequences]
-    best_bits, best = widest, None
+    best_bits, best, best_tokens = widest, None, [0]
     for bits in range(widest, -1, -1):
-        total = 0
-        for sequence, found in zip(sequences, events, strict=True):
-            size = HEAD_BITS + layout.ITEM_BITS * int(sequence.has_item.sum())
-            size += _token_count(found, bits) * (bits + layout.WEIGHT_BITS)
-            total += -(-size // 32)
+        tokens = [_token_count(found, bits) for found in events]
+        total = sum(
+            -(-_stream_bits(sequence, count, bits) // 32)
+            for sequence, count in zip(sequences, tokens, strict=True)
+        )
         if best is not None and total > best:
             break
-        best_bits, best = bits, total
-    return best_bits
+        best_bits, best, best_tokens = bits, total, tokens
+    return best_bits, best_tokens
 
 
 def _stream(sequence: _Sequence, zero_point: int, bits: int) -> NDArray[np.uint8]:

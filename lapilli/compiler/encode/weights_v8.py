@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.compiler.encode.bitstream import pack
-from lapilli.compiler.jobs import Coefficients, Kernels, NnJob
+from lapilli.compiler.jobs import Coefficients, CoefficientSize, Kernels, NnJob
 from lapilli.hw import coefficients_v8 as layout
+from lapilli.timing.coefficients import statistics_v8
 
 Ints = NDArray[np.int64]
 
@@ -34,31 +35,61 @@ class _Code:
 
 def encode(job: NnJob, nn_cores: int, superblocks: int) -> Coefficients:
     """The coefficient buffer of ``job``."""
+    plan = _plan(job, nn_cores, superblocks)
+    end = layout.HEADER_BYTES + sum(plan.sizes)
+    data = np.zeros(end + 4 * job.kernels.output_channels, np.uint8)
+    header = layout.HEADER.encode(
+        symbol_map=sum(int(length) << 4 * i for i, length in enumerate(plan.symbols)),
+        **{f"stream_size_{core}": count for core, count in enumerate(plan.bits)},
+    )
+    data[: 4 * len(header)].view(np.uint32)[:] = header
+    at = layout.HEADER_BYTES
+    for values, size in zip(plan.values, plan.sizes, strict=True):
+        stream = _encode_bytes(values, plan.code)
+        data[at : at + stream.size] = stream
+        at += size
+    data[end:].view(np.uint32)[:] = (_biases(job) & 0xFFFFFFFF).astype(np.uint32)
+    return Coefficients(data, plan.size)
+
+
+def measure(job: NnJob, nn_cores: int, superblocks: int) -> CoefficientSize:
+    """The size of what ``encode`` gives."""
+    return _plan(job, nn_cores, superblocks).size
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the streams are, before their bits are packed: for each core the bytes that are coded,
+    the bits that takes, and the stream's bytes."""
+
+    symbols: Ints
+    code: _Code
+    values: list[NDArray[np.uint8]]
+    bits: list[int]
+    sizes: list[int]
+    size: CoefficientSize
+
+
+def _plan(job: NnJob, nn_cores: int, superblocks: int) -> _Plan:
     kernels = job.kernels
     cores = min(kernels.output_channels, nn_cores)
     symbols = symbol_map(kernels)
     code = _code(symbols)
-    streams, bits = [], []
-    for core in range(cores):
-        values = _core_bytes(job, core, cores, superblocks, nn_cores)
-        packed, count = _encode_bytes(values, code)
-        streams.append(packed)
-        bits.append(count)
+    values = [_core_bytes(job, core, cores, superblocks, nn_cores) for core in range(cores)]
+    bits = [_coded_bits(each, code) for each in values]
     alignment = layout.STREAM_ALIGNMENT
-    sizes = [-(-stream.size // alignment) * alignment for stream in streams]
-    end = layout.HEADER_BYTES + sum(sizes)
-    data = np.zeros(end + 4 * kernels.output_channels, np.uint8)
-    header = layout.HEADER.encode(
-        symbol_map=sum(int(length) << 4 * i for i, length in enumerate(symbols)),
-        **{f"stream_size_{core}": count for core, count in enumerate(bits)},
+    sizes = [-(-count // (8 * alignment)) * alignment for count in bits]
+    planes = 1 if job.native_depthwise else kernels.input_channels
+    statistics = statistics_v8(
+        header_bytes=layout.HEADER_BYTES,
+        stream_bytes=sum(sizes) + 4 * kernels.output_channels,
+        kernel_weights=planes * kernels.rows * kernels.columns,
+        kernels=kernels.output_channels,
+        cores=cores,
     )
-    data[: 4 * len(header)].view(np.uint32)[:] = header
-    at = layout.HEADER_BYTES
-    for stream, size in zip(streams, sizes, strict=True):
-        data[at : at + stream.size] = stream
-        at += size
-    data[end:].view(np.uint32)[:] = (_biases(job) & 0xFFFFFFFF).astype(np.uint32)
-    return Coefficients(data, data.size, cores)
+    cached = statistics.header_bytes + statistics.stream_bytes
+    size = CoefficientSize(cached, cores, statistics)
+    return _Plan(symbols, code, values, bits, sizes, size)
 
 
 def symbol_map(kernels: Kernels) -> Ints:
@@ -104,8 +135,17 @@ def _code(symbols: Ints) -> _Code:
     )
 
 
-def _encode_bytes(values: NDArray[np.uint8], code: _Code) -> tuple[NDArray[np.uint8], int]:
-    """The stream of some bytes, in whole words, and its length in bits."""
+def _coded_bits(values: NDArray[np.uint8], code: _Code) -> int:
+    """Bits of the stream of some bytes: six a step, and what the bytes' own widths add."""
+    odd = values.size % 2
+    occurring = np.bincount(values, minlength=256)
+    occurring[0] += odd
+    steps = (values.size + odd) // 2 + layout.FLUSH_PAIRS
+    return 6 * steps + int(occurring @ (code.second_width + code.rest_width))
+
+
+def _encode_bytes(values: NDArray[np.uint8], code: _Code) -> NDArray[np.uint8]:
+    """The stream of some bytes, in whole words."""
     odd = values.size % 2
     pairs = np.concatenate([values, np.zeros(odd, np.uint8)]).reshape(-1, 2)
     count = len(pairs) + layout.FLUSH_PAIRS
@@ -122,7 +162,7 @@ def _encode_bytes(values: NDArray[np.uint8], code: _Code) -> tuple[NDArray[np.ui
             step = slice(delay, delay + len(pairs))
             words[step] |= value[byte] << widths[step]
             widths[step] += width[byte]
-    return pack(words.astype(np.uint64), widths), int(widths.sum())
+    return pack(words.astype(np.uint64), widths)
 
 
 def _core_bytes(
