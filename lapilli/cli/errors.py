@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -18,6 +19,8 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 """128 + SIGPIPE."""
 TRACEBACK_VARIABLE = "LAPILLI_TRACEBACK"
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of our own files."""
 
 
 class OutputClosed(Exception):
@@ -71,13 +74,14 @@ def _report(error: Exception) -> int:
 
 
 def _location(error: Exception) -> str:
-    """File and line of our last function on the way to the error."""
+    """Our last function on the way to the error, as ``lapilli/cli/text.py:12``; or the last one."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "lapilli" in frame.filename] or frames
-    if not ours:
-        return "unknown place"
-    path = ours[-1].filename.split(os.sep)
-    return f"{os.sep.join(path[-2:])}:{ours[-1].lineno}"
+    for frame in reversed(frames):
+        path = Path(frame.filename).resolve()
+        # The whole path is compared: a clone's folder, or a user's, may be called lapilli too.
+        if path.is_relative_to(PACKAGE):
+            return f"{path.relative_to(PACKAGE.parent)}:{frame.lineno}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
 
 
 def _discard_output() -> None:

@@ -163,7 +163,11 @@ def _raising(error: BaseException) -> click.Command:
         (HangError("5 s"), 7, "lapilli: 5 s"),
         (Fault("job 3: word 5"), 7, "lapilli: job 3: word 5"),
         (LapilliError("\x1b[31mred\n"), 1, "lapilli: red"),
-        (ZeroDivisionError("x"), 1, "internal error, please report: ZeroDivisionError: x (cli"),
+        (
+            ZeroDivisionError("x"),
+            1,
+            "internal error, please report: ZeroDivisionError: x (lapilli/cli/",
+        ),
         (AssertionError(), 1, "internal error, please report: AssertionError"),
         (MemoryError(), 1, "internal error"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -180,6 +184,17 @@ def test_errors_end_with_their_code(
     assert "Traceback" not in result.output
     assert result.stderr.strip().startswith(message) or message in result.stderr
     assert len(result.stderr.splitlines()) == (1 if message else 0)
+
+
+@pytest.mark.parametrize("folder", ["/home/lapilli/site-packages/other", "/src/my lapilli/lapilli"])
+def test_the_file_to_report_is_ours_whatever_other_folders_are_called(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    theirs: dict[str, Any] = {}
+    exec(compile("def notes():\n    yield 1 / 0", f"{folder}/notes.py", "exec"), theirs)
+    command = click.Command("fails", callback=lambda: text.say(theirs["notes"]()))
+    monkeypatch.setattr(commands, "get_command", lambda context, name: command)
+    assert " (lapilli/cli/text.py:" in call("fails").stderr
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
