@@ -69,9 +69,20 @@ class ResultsDiffer(LapilliError):
 
 
 class Fault(DeviceError):
-    """The emulated NPU met something a real one would hang or corrupt memory on.
+    """The emulated NPU met something a real one would hang or corrupt memory on: an address outside
+    the job's buffers, or coefficients that can't be read.
 
     The text names the job and the word, and says what was found and what is allowed.
     """
 
     exit_code = ExitCode.HANG
+
+
+class Refused(Fault):
+    """A job that the emulator does not run, because nothing that was recorded or written down shows
+    what a chip makes of it. A chip may well do it.
+
+    The text names the job and the word, and says what was found and what is emulated.
+    """
+
+    exit_code = ExitCode.UNSUPPORTED

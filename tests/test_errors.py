@@ -9,7 +9,14 @@ from lapilli import errors
 
 @pytest.mark.parametrize(
     "kind",
-    [errors.UsageError, errors.ModelError, errors.Unsupported, errors.DeviceError, errors.Fault],
+    [
+        errors.UsageError,
+        errors.ModelError,
+        errors.Unsupported,
+        errors.DeviceError,
+        errors.Fault,
+        errors.Refused,
+    ],
 )
 def test_every_error_is_one_printable_line(kind: type[errors.LapilliError]) -> None:
     text = str(kind("bad\nname\0 \x1b[31mof a  file"))

@@ -13,7 +13,7 @@ class InstructionCounters:
     unit multiplies: before first-pixel pooling drops anything, kernels beyond the last output
     channel included; ``macs_nonzero`` leaves out weights equal to the zero point. ``tokens`` are
     the weight tokens of all cores' streams, ``elements`` what a TP wrote, ``table_bytes`` the table
-    it loaded first.
+    it loaded first. ``reads_own_output``: bytes it read are among those it wrote.
     """
 
     unit: str
@@ -27,3 +27,4 @@ class InstructionCounters:
     tokens: int = 0
     elements: int = 0
     table_bytes: int = 0
+    reads_own_output: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lapilli.errors import Fault
+from lapilli.errors import Fault, Refused
 from lapilli.hw.bits import Layout
 from lapilli.hw.commands import (
     FLUSH_CACHE,
@@ -69,9 +69,9 @@ def walk(commands: Words, nn_cores: int) -> Iterator[Start]:
             return
         if opcode == Opcode.FILLER and any(words[at : at + 2]):
             found = " ".join(f"{w:#010x}" for w in words[at : at + 2])
-            raise Fault(f"command word {at}: {found} is no packet; a filler is two zero words")
+            raise Refused(f"command word {at}: {found} is no packet; a filler is two zero words")
         if opcode not in (Opcode.FILLER, Opcode.NOP, Opcode.WAIT):
-            raise Fault(
+            raise Refused(
                 f"command word {at}: {word:#010x} has opcode {opcode}; a job's stream "
                 "holds LOAD_STATE, NOP, WAIT, END and zero words"
             )
@@ -83,7 +83,7 @@ def _load_state(words: list[int], at: int) -> tuple[int, list[tuple[int, int, in
     packet = LOAD_STATE.decode([words[at]])
     count = packet["count"] or 1 << LOAD_STATE.fields["count"].width
     if packet["fixed_point"]:
-        raise Fault(
+        raise Refused(
             f"command word {at}: {words[at]:#010x} is a LOAD_STATE of fixed point values; "
             "the NPU's registers take integers"
         )
@@ -102,28 +102,30 @@ def _write(at: int, address: int, value: int, nn_cores: int) -> Start | None:
     try:
         register = Register(address)
     except ValueError:
-        raise Fault(
+        raise Refused(
             f"command word {at}: writes register {address:#06x}, which no NPU job is known to use"
         ) from None
     if register in ALLOWED_VALUES:
         if value not in ALLOWED_VALUES[register]:
             allowed = ", ".join(f"{v:#x}" for v in ALLOWED_VALUES[register])
-            raise Fault(f"command word {at}: {register.name} = {value:#x}; allowed is {allowed}")
+            raise Refused(f"command word {at}: {register.name} = {value:#x}; allowed is {allowed}")
         return None
     if register not in LAYOUTS:
-        raise Fault(f"command word {at}: writes {register.name}, which is the kernel driver's")
+        raise Refused(f"command word {at}: writes {register.name}, which is the kernel driver's")
     fields = LAYOUTS[register].decode([value])
     for _, bits in LAYOUTS[register].stray_bits([value]):
-        raise Fault(f"command word {at}: {register.name} = {value:#x}; bits {bits:#x} are unknown")
+        raise Refused(
+            f"command word {at}: {register.name} = {value:#x}; bits {bits:#x} are unknown"
+        )
     if register == Register.GL_NN_CONFIG and fields["core_count"] > nn_cores:
-        raise Fault(
+        raise Refused(
             f"command word {at}: core_count = {fields['core_count']}; "
             f"the chip has {nn_cores} NN cores"
         )
     if register not in STARTS:
         return None
     if fields["number"] > MAXIMUM_JOB_NUMBER:
-        raise Fault(
+        raise Refused(
             f"command word {at}: {register.name} = {value:#x} has number "
             f"{fields['number']}; allowed is 0 to {MAXIMUM_JOB_NUMBER}, and instructions "
             f"start at multiples of {1 << INSTRUCTION_ADDRESS.fields['address'].shift}"

@@ -127,15 +127,22 @@ class EmulatedDevice:
         done: list[InstructionCounters] = []
         self.last_counters = ()
         for job, start in enumerate(walk(commands, self._chip.nn_cores)):
-            done.append(self._run_instruction(job, start, memory))
+            counted = self._run_instruction(job, start, memory)
+            done.append(counted)
             self.last_counters = tuple(done)
+            if counted.reads_own_output:
+                log.warning(
+                    "job %d (command word %d), TP instruction at %#x writes over its own input; it "
+                    "was read first here, and on a chip that depends on timing",
+                    job, start.word, start.address,
+                )  # fmt: skip
 
     def _run_instruction(self, job: int, start: Start, memory: ListedMemory) -> InstructionCounters:
         unit = self._nn if start.unit == "NN" else self._tp
         try:
             return unit.run(memory, start.address)
         except Fault as fault:
-            raise Fault(
+            raise type(fault)(
                 f"job {job} (command word {start.word}), {start.unit} instruction at "
                 f"{start.address:#x}: {fault}"
             ) from None

@@ -23,7 +23,7 @@ from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.generations import Generation
 from lapilli.emulator.kernels import Counts, Integers, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
-from lapilli.errors import Fault
+from lapilli.errors import Fault, Refused
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.nn import WORDS, Caching, Pooling
@@ -153,7 +153,7 @@ class NNUnit:
         planes = _stored_planes(kernels, job)
         macs = len(kernels.bias) * job.shape.weights * job.pixels
         if macs > MAXIMUM_MACS and kernels.nonzero * job.pixels > MAXIMUM_MACS >> 4:
-            raise Fault(
+            raise Refused(
                 f"takes {macs} multiplications (out_image_x_size, out_image_y_size and "
                 f"the kernels); at most {MAXIMUM_MACS} are emulated"
             )
@@ -225,14 +225,14 @@ class NNUnit:
         geometry = Geometry(target.rows, target.columns, step, shape.rows, shape.columns)
         padded = shape.channels * geometry.padded[0] * geometry.padded[1]
         if padded > MAXIMUM_PADDED_ELEMENTS:
-            raise Fault(
+            raise Refused(
                 f"the kernels touch {padded} pixels of the padded image (in_image_x_size, "
                 "in_image_y_size, kernel_z_size and the kernel); at most "
                 f"{MAXIMUM_PADDED_ELEMENTS} are emulated"
             )
         row = shape.weights * geometry.columns
         if row > MAXIMUM_PADDED_ELEMENTS:
-            raise Fault(
+            raise Refused(
                 f"one row of output takes {row} products of a kernel (out_image_x_size, "
                 f"kernel_z_size); at most {MAXIMUM_PADDED_ELEMENTS} are emulated"
             )
@@ -291,12 +291,12 @@ def _check_pooling(layout: Layout, fields: dict[str, int]) -> bool:
     """Whether only even rows and columns are stored."""
     pooling, window = fields["pooling"], fields["pooling_xy_size"]
     if pooling not in (Pooling.NONE, Pooling.FIRST_PIXEL):
-        raise Fault(
+        raise Refused(
             f"pooling = {pooling} ({layout.fields['pooling'].where()}); emulated are "
             f"{Pooling.NONE:d} (none) and {Pooling.FIRST_PIXEL:d} (first pixel)"
         )
     if pooling == Pooling.FIRST_PIXEL and window != 0:
-        raise Fault(f"pooling_xy_size = {window} with first-pixel pooling; allowed is 0 (2x2)")
+        raise Refused(f"pooling_xy_size = {window} with first-pixel pooling; allowed is 0 (2x2)")
     return pooling == Pooling.FIRST_PIXEL
 
 
@@ -340,7 +340,7 @@ def _check_sram(layout: Layout, fields: dict[str, int], chip: Chip) -> None:
         if mode == Caching.NONE or (mode == Caching.PARTIAL and end == 0):
             continue
         if not start <= end <= chip.vip_sram_bytes:
-            raise Fault(
+            raise Refused(
                 f"{name}_cache_start_address = {start:#x}, {name}_cache_end_address = "
                 f"{end:#x}; allowed is start <= end <= {chip.vip_sram_bytes:#x}"
             )

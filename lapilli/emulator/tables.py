@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.errors import Fault
+from lapilli.errors import Refused
 from lapilli.hw.tables import (
     EXPONENT_BIAS,
     EXPONENT_BITS,
@@ -25,7 +25,7 @@ TABLE = "table (alu_load_pwl_lut_address)"
 
 def bytes_through(words: Sequence[int], fields: Mapping[str, int]) -> NDArray[np.uint8]:
     """What is stored for each of the 256 input bytes; ``words`` are the table, ``fields`` those of
-    the instruction. Raises Fault for an entry that is used and that no recording has the like of.
+    the instruction. Raises Refused for an entry that is used and that no recording has the like of.
     """
     return np.array(
         [_stored(words, byte - fields["in_zp"], fields) for byte in range(LARGEST_BYTE + 1)],
@@ -61,7 +61,7 @@ def _value(words: Sequence[int], index: int) -> int:
     word = words[index]
     exponent = word >> MANTISSA_BITS & ((1 << EXPONENT_BITS) - 1)
     if word >> FLOAT_BITS or exponent > LARGEST_EXPONENT:
-        raise Fault(
+        raise Refused(
             f"{TABLE}: word {index} = {word:#010x}; an entry is a float of {FLOAT_BITS} bits with "
             f"an exponent of up to {LARGEST_EXPONENT}: no recording has another"
         )

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.emulator.cache import BoundedCache
-from lapilli.emulator.checks import decode_fields, demand, demand_apart
+from lapilli.emulator.checks import decode_fields, demand
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.memory import ListedMemory
 from lapilli.emulator.tables import LARGEST_BYTE, TABLE, bytes_through
 from lapilli.emulator.tp_order import Loops, Window, read_order, write_order
-from lapilli.errors import Fault
+from lapilli.errors import Refused
 from lapilli.hw.tables import ALIGNMENT, TABLE_BYTES
 from lapilli.hw.tp import TABLE_FLAGS, TP, WORDS
 from lapilli.program.program import Bytes
@@ -111,7 +111,7 @@ class TPUnit:
             into = memory.bytes(
                 "output image (out_image_base_address and loops)", first_write, move.write_size
             )
-            values = _read(memory, source, move, (first_write, first_write + move.write_size))
+            values = _read(memory, source, move)
             if becomes is not None:
                 values = becomes[values]
             values[move.border] = move.border_byte
@@ -124,6 +124,7 @@ class TPUnit:
             output_bytes=len(move.write),
             elements=len(move.write),
             table_bytes=0 if move.through_table is None else TABLE_BYTES,
+            reads_own_output=_shares_bytes(move, source + move.first_read, first_write),
         )
 
     def _through_table(
@@ -131,7 +132,7 @@ class TPUnit:
     ) -> Bytes:
         """What the table at ``address`` makes of every byte."""
         if address % ALIGNMENT:
-            raise Fault(
+            raise Refused(
                 f"alu_load_pwl_lut_address = {address:#x}; recorded tables lie at multiples of "
                 f"{ALIGNMENT:#x}"
             )
@@ -140,20 +141,23 @@ class TPUnit:
         return self._tables.get(key, lambda: bytes_through(table.view("<u4").tolist(), fields))
 
 
-def _read(memory: ListedMemory, source: int, move: Move, written: tuple[int, int]) -> Bytes:
+def _read(memory: ListedMemory, source: int, move: Move) -> Bytes:
     """The bytes of all elements in reading order; some byte for those outside the image."""
     if not move.read_size:
         return np.zeros(len(move.write), np.uint8)
     first = source + move.first_read
     data = memory.bytes("input image (in_image_base_address)", first, move.read_size)
-    demand_apart(
-        "output image (out_image_base_address and loops)",
-        written,
-        "input image (in_image_base_address)",
-        (first, first + move.read_size),
-    )
     values: Bytes = data[move.read]
     return values
+
+
+def _shares_bytes(move: Move, first_read: int, first_write: int) -> bool:
+    """Whether a byte that is read is one of those written; two images may lie interleaved."""
+    end = min(first_read + move.read_size, first_write + move.write_size)
+    if max(first_read, first_write) >= end:
+        return False
+    read = np.delete(move.read, move.border) + first_read
+    return bool(np.isin(read, move.write + first_write).any())
 
 
 def _without_addresses(words: Sequence[int]) -> tuple[int, ...]:
@@ -171,7 +175,7 @@ def _plan(words: Sequence[int], room: int) -> Move:
     total = window.elements
     limit = min(MAXIMUM_ELEMENTS, room)
     if total > limit:
-        raise Fault(
+        raise Refused(
             f"window, tiles and planes (in_window_x_end, in_window_y_end, in_tile_x_size, "
             f"in_tile_y_size, in_image_z_size) make {total} elements; at most {limit} are "
             f"written to an output buffer of {room} bytes"
@@ -207,7 +211,7 @@ def _plan(words: Sequence[int], room: int) -> Move:
 
 def _table_fields(fields: Mapping[str, int], border: bool) -> Mapping[str, int] | None:
     """The fields that say how a table is applied, None without one. ``border``: there are elements
-    outside the image. Raises Fault for what no recording shows."""
+    outside the image. Raises Refused for what no recording shows."""
     flags = [fields[name] for name in TABLE_FLAGS]
     if not any(flags):
         for name in ("alu_output_postshift", "alu_output_post_multiplier"):
@@ -215,9 +219,9 @@ def _table_fields(fields: Mapping[str, int], border: bool) -> Mapping[str, int] 
         return None
     if not all(flags):
         found = ", ".join(f"{name} = {fields[name]}" for name in TABLE_FLAGS)
-        raise Fault(f"{found}; recordings have all of them set, or none")
+        raise Refused(f"{found}; recordings have all of them set, or none")
     if border:
-        raise Fault(
+        raise Refused(
             "alu_pwl_enable = 1 with elements outside the image (in_window_x_end, "
             "in_image_x_size, ...): no recording has both a table and a border"
         )

@@ -109,7 +109,7 @@ class WorkReader:
                         cores = min(len(operation), self._chip.tp_cores)
                         yield _tp(start, memory, cores, position == 0)
                 except Fault as fault:
-                    raise Fault(
+                    raise type(fault)(
                         f"command word {start.word}, {start.unit} instruction at "
                         f"{start.address:#x}: {fault}"
                     ) from None

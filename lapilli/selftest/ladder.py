@@ -13,7 +13,15 @@ import numpy as np
 from lapilli.compiler.stages import compile_graph
 from lapilli.device.hang import SubmitHung
 from lapilli.device.runner import LoadedPart
-from lapilli.errors import DeviceError, Fault, HangError, LapilliError, ModelError, Unsupported
+from lapilli.errors import (
+    DeviceError,
+    Fault,
+    HangError,
+    LapilliError,
+    ModelError,
+    Refused,
+    Unsupported,
+)
 from lapilli.program.device import Device
 from lapilli.program.recording import Recording
 from lapilli.selftest.models import Case
@@ -63,6 +71,8 @@ def run_case(case: Case, device: Device, runs: int = 1) -> Result:
     """Compile, run and compare; what goes wrong is in the result."""
     try:
         return _run(case, device, runs)
+    except Refused as error:
+        return _failed(case, Outcome.REFUSED, error)
     except (HangError, Fault) as error:
         recording = error.recording if isinstance(error, SubmitHung) else None
         return _failed(case, Outcome.HANG, error, recording)

@@ -1,7 +1,7 @@
 """The kernel's side of a render node: answers the ioctls, and has the emulator run the jobs.
 
-A job is executed within its submit. One that the emulator faults on hangs: its fence stays pending
-until the kernel's job time-out, after which the job is dropped.
+A job is executed within its submit. One that the emulator faults on, or refuses, hangs: its fence
+stays pending until the kernel's job time-out, after which the job is dropped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ctypes import Structure, sizeof
 from dataclasses import dataclass
 
 from lapilli.emulator.machine import EmulatedDevice
-from lapilli.errors import DeviceError, Fault
+from lapilli.errors import DeviceError, Fault, Refused
 from lapilli.hw import drm
 from lapilli.hw.chips import Chip
 from lapilli.program.recording import Recording
@@ -29,6 +29,7 @@ from lapilli.virtual.submit import Job, ReadUser, copy_request, make_job
 
 log = logging.getLogger(__name__)
 WriteUser = Callable[[int, bytes], None]
+REFUSED = "the emulator refuses the job, though a chip may do it"
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,8 @@ class VirtualKernel:
         try:
             npu.wait(npu.submit(job.commands, buffers))
         except Fault as fault:
-            log.warning("client %d: the job hangs: %s", job.client.number, fault)
+            what = REFUSED if isinstance(fault, Refused) else "the job hangs"
+            log.warning("client %d: %s: %s", job.client.number, what, fault)
             self.faults.append(fault.with_traceback(None))
             return fault
         except DeviceError as error:

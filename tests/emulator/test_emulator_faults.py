@@ -12,7 +12,7 @@ from oracle import Instruction, instructions, load_recording
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
-from lapilli.errors import DeviceError, Fault, Unsupported
+from lapilli.errors import DeviceError, ExitCode, Fault, Refused, Unsupported
 from lapilli.hw.bits import Field
 from lapilli.hw.chips import find_by_name
 from lapilli.hw.commands import Register
@@ -234,6 +234,46 @@ def write(register: int, value: int) -> list[int]:
 def test_fault_texts_of_the_front_end(words: list[int], text: str, device: EmulatedDevice) -> None:
     with pytest.raises(Fault, match=text):
         device.wait(device.submit(np.array(words, np.uint32), []))
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (write(0x0600, 0), True),
+        (write(Register.GL_OCB_REMAP_START, 64), True),
+        ([0x40000000, 0], True),
+        (write(Register.PS_TP_INST_ADDR, 0x500000), False),
+        ([0x08000E4F, 0], False),
+    ],
+)
+def test_what_a_chip_may_do_is_refused_and_what_breaks_it_is_a_fault(
+    words: list[int], refused: bool, device: EmulatedDevice
+) -> None:
+    with pytest.raises(Fault) as caught:
+        device.wait(device.submit(np.array(words, np.uint32), []))
+    assert isinstance(caught.value, Refused) == refused
+    assert caught.value.exit_code == (ExitCode.UNSUPPORTED if refused else ExitCode.HANG)
+
+
+@pytest.mark.parametrize(
+    ("unit", "field", "value", "refused"),
+    [
+        ("NN", "prelu", 1, True),
+        ("NN", "kernel_x_size", 15, True),
+        ("NN", "kernel_address", 0x1000 >> 6, False),
+        ("TP", "alu_square_enable", 1, True),
+        ("TP", "in_image_slice", 1 << 24, False),
+    ],
+)
+def test_a_field_without_evidence_is_refused(
+    unit: str, field: str, value: int, refused: bool, device: EmulatedDevice
+) -> None:
+    recording, _ = load_recording("random/r11")
+    instruction = next(i for i in instructions(recording) if i.unit == unit)
+    layout = NN_V7 if unit == "NN" else TP
+    with pytest.raises(Fault) as caught:
+        replay(with_field(recording, instruction, layout.fields[field], value), device)
+    assert isinstance(caught.value, Refused) == refused
 
 
 def test_streams_without_jobs_run(device: EmulatedDevice) -> None:

@@ -30,6 +30,7 @@ from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Fault
 from lapilli.program.program import Bytes
 
+pytestmark = pytest.mark.reads_own_output
 SEED = 4
 NORMAL, LONG, CHUNK = 1000, 20_000, 250
 RANDOM_FAMILIES = {"random word", "two fields"}
