@@ -19,30 +19,16 @@ from numpy.typing import NDArray
 
 from lapilli.errors import DeviceError, ModelError
 from lapilli.litert import tflite_c
+from lapilli.litert.runtime_options import READERS, activation_of, padding_of
 from lapilli.model.graph import (
-    Activation,
-    Addition,
     Constant,
     Convolution,
     Graph,
     Operator,
     Options,
-    Padding,
     Quantization,
     Tensor,
 )
-
-_ACTIVATIONS = {
-    tflite_c.FusedActivation.NONE: Activation.NONE,
-    tflite_c.FusedActivation.RELU: Activation.RELU,
-    tflite_c.FusedActivation.RELU6: Activation.RELU6,
-    tflite_c.FusedActivation.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
-}
-_PADDINGS = {
-    tflite_c.PaddingKind.SAME: Padding.SAME,
-    tflite_c.PaddingKind.VALID: Padding.VALID,
-}
-
 
 _MEMORY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
@@ -158,22 +144,12 @@ def _read_tensor(context: Any, index: int) -> Tensor:
     )
 
 
-def _padding(value: int) -> Padding:
-    if value not in _PADDINGS:
-        raise ModelError(f"padding {value}; allowed are 1 (SAME) and 2 (VALID)")
-    return _PADDINGS[tflite_c.PaddingKind(value)]
-
-
-def _activation(value: int) -> Activation:
-    return _ACTIVATIONS.get(value, Activation.OTHER)  # type: ignore[call-overload, no-any-return]
-
-
 def _options(code: int, address: int | None, multiplier: int) -> Options:
     """The options of an operator from its builtin data, None for kinds without any we know."""
     if not address:
         return None
-    if code in (tflite_c.BuiltinOperator.ADD, tflite_c.BuiltinOperator.SUB):
-        return Addition(_activation(tflite_c.TfLiteAddParams.from_address(address).activation))
+    if code in READERS:
+        return READERS[code](address)
     data: Any
     if code == tflite_c.BuiltinOperator.CONV_2D:
         data = tflite_c.TfLiteConvParams.from_address(address)
@@ -182,12 +158,12 @@ def _options(code: int, address: int | None, multiplier: int) -> Options:
     else:
         return None
     return Convolution(
-        padding=_padding(data.padding),
+        padding=padding_of(data.padding),
         stride_rows=data.stride_height,
         stride_columns=data.stride_width,
         dilation_rows=data.dilation_height_factor,
         dilation_columns=data.dilation_width_factor,
-        activation=_activation(data.activation),
+        activation=activation_of(data.activation),
         depth_multiplier=multiplier if code == tflite_c.BuiltinOperator.DEPTHWISE_CONV_2D else 1,
     )
 

@@ -98,7 +98,83 @@ class Addition:
     activation: Activation = Activation.NONE
 
 
-Options: TypeAlias = Convolution | Addition | None
+@dataclass(frozen=True)
+class Multiplication:
+    """Options of MUL."""
+
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class FullyConnected:
+    """Options of FULLY_CONNECTED. ``shuffled``: the weights are stored in another order than by
+    rows."""
+
+    activation: Activation = Activation.NONE
+    shuffled: bool = False
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Options of AVERAGE_POOL_2D and MAX_POOL_2D: a window of ``rows`` x ``columns``."""
+
+    padding: Padding
+    rows: int
+    columns: int
+    stride_rows: int
+    stride_columns: int
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Options of CONCATENATION; a negative ``axis`` counts from the last."""
+
+    axis: int
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Options of PACK and UNPACK: the axis that is there in the packed tensor only."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class StridedSlice:
+    """Options of STRIDED_SLICE: bit i of a mask is about entry i of begin, end and strides.
+
+    ``offset``: ends count from the begins.
+    """
+
+    begin_mask: int = 0
+    end_mask: int = 0
+    ellipsis_mask: int = 0
+    new_axis_mask: int = 0
+    shrink_axis_mask: int = 0
+    offset: bool = False
+
+
+@dataclass(frozen=True)
+class MirrorPadding:
+    """Options of MIRROR_PAD. ``symmetric``: the border's own elements are repeated too."""
+
+    symmetric: bool
+
+
+Options: TypeAlias = (
+    Convolution
+    | Addition
+    | Multiplication
+    | FullyConnected
+    | Pooling
+    | Concatenation
+    | Stack
+    | StridedSlice
+    | MirrorPadding
+    | None
+)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from lapilli.model.graph import (
     Quantization,
     Tensor,
 )
+from lapilli.model.option_fields import OPTION_TABLES, Kind
 
 LARGEST_FILE: Final = 2**31 - 1
 """Bytes; flatbuffers' own limit."""
@@ -558,6 +559,8 @@ def _read_operators(
             options = _read_convolution(table, operator, tensors)
         elif kind in _ADDITIONS:
             options = _read_addition(table, operator, tensors)
+        elif kind in OPTION_TABLES:
+            options = _read_plain(table, kind)
         operators.append(operator if options is None else replace(operator, options=options))
     return tuple(operators)
 
@@ -570,6 +573,35 @@ def _read_options(operator: _Table, kind: int) -> _Table | None:
     if found != kind:
         operator.file.fail(operator.where, f"options type {found}", f"type {kind} or none")
     return operator.table(_Operator.OPTIONS)
+
+
+def _read_plain(table: _Table, kind: str) -> Options:
+    """Options of an operator whose tensors are left to who computes with them; None if it has
+    none."""
+    declared = OPTION_TABLES[kind]
+    options = _read_options(table, declared.union)
+    if options is None:
+        return None
+    values: dict[str, object] = {}
+    for declaration in declared.fields:
+        field = _Field(declaration.number, declaration.name)
+        if declaration.kind is Kind.ACTIVATION:
+            values[declaration.attribute] = _read_activation(options, field)
+        elif declaration.kind is Kind.PADDING:
+            values[declaration.attribute] = _read_padding(options, field)
+        elif declaration.kind is Kind.BOOL:
+            values[declaration.attribute] = bool(options.scalar(field, _UINT8))
+        else:
+            layout = _INT8 if declaration.kind is Kind.BYTE else _INT32
+            values[declaration.attribute] = options.scalar(field, layout)
+    return declared.make(**values)
+
+
+def _read_padding(options: _Table, field: _Field) -> Padding:
+    padding = options.scalar(field, _INT8)
+    if not 0 <= padding < len(_PADDINGS):
+        options.file.fail(options.where, f"padding {padding}", "0 (SAME) or 1 (VALID)")
+    return _PADDINGS[padding]
 
 
 def _read_activation(options: _Table, field: _Field) -> Activation:
@@ -595,13 +627,11 @@ def _read_convolution(
             file.fail(where, f"{field.name} {value}", "1 and above")
         return value
 
-    padding = options.scalar(fields.padding, _INT8)
-    if not 0 <= padding < len(_PADDINGS):
-        file.fail(where, f"padding {padding}", "0 (SAME) or 1 (VALID)")
+    padding = _read_padding(options, fields.padding)
     if depthwise:
         positive(_DEPTH_MULTIPLIER, 0)
     convolution = Convolution(
-        _PADDINGS[padding],
+        padding,
         positive(fields.stride_rows, 0),
         positive(fields.stride_columns, 0),
         positive(fields.dilation_rows, 1),
