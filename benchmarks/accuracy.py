@@ -3,8 +3,7 @@
     python benchmarks/accuracy.py [--chip a311d|imx8mp]
 
 Needs the installed package, the shared test data (LAPILLI_TEST_DATA) and ai-edge-litert.
-Recordings whose driver is wrong are left out; tests/emulator/test_emulator_recordings.py and
-tests/emulator/test_emulator_v8_recordings.py name them.
+Recordings whose driver is wrong are left out; tests/recorded_mistakes.py names them.
 """
 
 from __future__ import annotations
@@ -17,19 +16,17 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "emulator"))
 
 from oracle import (
     input_contents,
     load_recording,
+    operator_output,
     outputs_of,
     recorded_inputs,
     recording_names,
     run_litert,
 )
-from test_emulator_recordings import WRONG as WRONG_ON_V7
-from test_emulator_recordings import operator_output
-from test_emulator_v8_recordings import WRONG as WRONG_ON_V8
+from recorded_mistakes import WRONG_ON_V7, WRONG_ON_V8
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice

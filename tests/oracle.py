@@ -136,3 +136,20 @@ def last_output(recording: Recording, contents: dict[int, np.ndarray], size: int
     ]
     offset = min(offset for index, offset in same if index == buffer)
     return contents[buffer][offset : offset + size]
+
+
+def first_nn_output(recording: Recording, contents: dict[int, np.ndarray], size: int) -> np.ndarray:
+    """What the first NN instruction wrote."""
+    job = next(i for i in instructions(recording) if i.unit == "NN")
+    buffer, offset = locate(recording, job.fields["out_image_address"])
+    return contents[buffer][offset : offset + size]
+
+
+def operator_output(
+    recording: Recording, contents: dict[int, np.ndarray], inputs: int, size: int
+) -> np.ndarray:
+    """The operator's result. The driver adds two graph inputs as NHWC bytes and then transposes
+    the sum for nothing: there it is what the NN unit wrote."""
+    if inputs == 2:
+        return first_nn_output(recording, contents, size)
+    return last_output(recording, contents, size)

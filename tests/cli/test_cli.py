@@ -14,14 +14,14 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from models import ModelBuilder
+from shared_data import shared_data
 
 import lapilli
 from lapilli.cli import COMMANDS, commands, text
 from lapilli.compiler import stages as compiler
 from lapilli.errors import DeviceError, ExitCode, Fault, HangError, LapilliError, Unsupported
 from lapilli.program import program_file
-from tests.models import ModelBuilder
-from tests.shared_data import shared_data
 
 ROOT = Path(lapilli.__file__).parents[1]
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coefficients_v7 import WORD
 from coefficients_v8 import Form, Source, decode, encode, symbol_map
+from decoded_v8 import dense, differences_of, read, shape_of
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from kernel_jobs import dense_weights, job
 from numpy.typing import NDArray
-from test_emulator_v8_coefficients import dense, differences_of, read, shape_of
-from test_weights_v7 import WORD, dense_weights, job
 
 from lapilli.compiler.encode import weights_v8
 from lapilli.compiler.jobs import Kernels, NnJob

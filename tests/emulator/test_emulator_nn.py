@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_emulator_v7_coefficients import Case, write
+from writer_v7 import Case, write
 
 from lapilli.emulator import EmulatedDevice
 from lapilli.errors import Fault

@@ -6,49 +6,20 @@ import numpy as np
 import pytest
 from oracle import (
     input_contents,
-    instructions,
     last_output,
     load_recording,
-    locate,
+    operator_output,
     outputs_of,
     recorded_inputs,
     recording_names,
     run_litert,
 )
+from recorded_mistakes import WRONG_ON_V7 as WRONG
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
 from lapilli.errors import ModelError
 from lapilli.hw.chips import find_by_name
-from lapilli.program.recording import Recording
-
-TALL = "image with more rows than columns: the driver declares the transposed size"
-WIDE_KERNEL = "SAME with a kernel above 5: the driver's offsets end at -2"
-PARITY = "SAME, stride 2, one side even and one odd"
-WRONG = {
-    "ops/mobiledet82": "3x3 depthwise with stride 2 on 2x2: offset -1, right would be 0",
-    "random/r12": TALL,
-    "random/r13": WIDE_KERNEL,
-    "random/r26": TALL,
-    "random/r30": TALL,
-    "random/r32": PARITY,
-    "random/r33": TALL,
-    "random/r38": TALL,
-    "random/r39": TALL,
-    "random/r53": TALL,
-    "random/r58": WIDE_KERNEL,
-    "random/r67": "2x2 with stride 2 becomes 1x1, but its weights are not in groups of six",
-    "random/r70": TALL,
-    "random/r72": WIDE_KERNEL,
-    "random/r73": TALL,
-    "random/r84": "5x5 depthwise with stride 2 on an odd size",
-    "random/r85": TALL,
-    "random/r86": TALL,
-    "random/r87": TALL,
-    "nonsquare/c3s2rgbodd": PARITY,
-    "nonsquare/d3s2_9x5": TALL,
-}
-"""Where the recorded driver is wrong, and why (hardware/overview.md section 6)."""
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +27,6 @@ def device() -> EmulatedDevice:
     chip = find_by_name("a311d")
     assert chip is not None
     return EmulatedDevice(chip)
-
-
-def first_nn_output(recording: Recording, contents: dict[int, np.ndarray], size: int) -> np.ndarray:
-    """What the first NN instruction wrote."""
-    job = next(i for i in instructions(recording) if i.unit == "NN")
-    buffer, offset = locate(recording, job.fields["out_image_address"])
-    return contents[buffer][offset : offset + size]
-
-
-def operator_output(
-    recording: Recording, contents: dict[int, np.ndarray], inputs: int, size: int
-) -> np.ndarray:
-    """The operator's result. The driver adds two graph inputs as NHWC bytes and then transposes
-    the sum for nothing: there it is what the NN unit wrote."""
-    if inputs == 2:
-        return first_nn_output(recording, contents, size)
-    return last_output(recording, contents, size)
 
 
 @pytest.mark.parametrize("name", recording_names("ops", "random", "nonsquare"))

@@ -19,71 +19,18 @@ from coefficients_v8 import (
     symbol_map,
     with_symbols,
 )
+from decoded_v8 import dense, differences_of, read, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lapilli.compiler.encode import weights_v8
 from lapilli.compiler.jobs import Kernels
 from lapilli.emulator import accelerate
-from lapilli.emulator.coefficients_v8 import WORTH_COMPILING, code_of, decode, find_streams
-from lapilli.emulator.kernels import Coefficients, KernelShape
-from lapilli.emulator.memory import AddressSpace, ListedMemory
+from lapilli.emulator.coefficients_v8 import WORTH_COMPILING, code_of
+from lapilli.emulator.kernels import KernelShape
 from lapilli.errors import Fault
-from lapilli.hw.chips import find_by_name
 
-found_chip = find_by_name("imx8mp")
-assert found_chip is not None
-CHIP = found_chip
 SLOWEST_SECONDS = 2.0
-
-
-def shape_of(source: Source) -> KernelShape:
-    """What an instruction says about the kernels."""
-    count, planes, rows, columns = source.weights.shape
-    return KernelShape(
-        count if source.depthwise else planes,
-        rows,
-        columns,
-        source.kernels_per_core,
-        source.zero_point,
-        count,
-        source.depthwise,
-    )
-
-
-def read(data: bytes, shape: KernelShape, nn_cores: int = 6) -> Coefficients:
-    """Decode a buffer that lies somewhere in memory."""
-    chip = replace(CHIP, nn_cores=nn_cores)
-    space = AddressSpace()
-    buffer = space.alloc(len(data), None)
-    buffer.data[:] = np.frombuffer(data, np.uint8)
-    streams = find_streams(ListedMemory(space, [buffer]), buffer.address, shape, chip)
-    return decode(streams, shape, chip)
-
-
-def dense(coefficients: Coefficients) -> np.ndarray:
-    """[output channel][input channel][row][column]"""
-    shape = coefficients.shape
-    size = shape.channels * shape.taps
-    if coefficients.dense is not None:
-        full = coefficients.dense
-    else:
-        assert coefficients.listed is not None
-        kernel, weight, value = coefficients.listed
-        full = np.zeros((len(coefficients.bias), size))
-        full[kernel, weight] = value
-    return full.reshape(-1, shape.channels, shape.rows, shape.columns)
-
-
-def differences_of(source: Source) -> np.ndarray:
-    """Weights less their zero point, depthwise ones with all input channels."""
-    values = source.weights.astype(int) - source.zero_point
-    if not source.depthwise:
-        return values
-    each = np.arange(source.channels)
-    full = np.zeros((source.channels, source.channels, *values.shape[2:]))
-    full[each, each] = values[:, 0]
-    return full
 
 
 @st.composite

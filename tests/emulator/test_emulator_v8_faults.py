@@ -1,4 +1,4 @@
-"""Damaged V8 jobs run or say what is wrong, soon; helpers are those of V7's test."""
+"""Damaged V8 jobs run or say what is wrong, soon."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from damaged_recordings import outcome, with_bytes, with_field, with_word
 from oracle import instructions, load_recording
-from test_emulator_faults import outcome, with_bytes, with_field, with_word
 
 from lapilli.device.open import open_device
 from lapilli.emulator import EmulatedDevice

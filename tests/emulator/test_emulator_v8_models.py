@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from oracle import input_contents, instructions, last_output, outputs_of, recorded_inputs
 from oracle import run_litert as litert
+from recorded_layers import NN_OPERATORS, layers, run_layer
+from recorded_mistakes import WRONG_LAYERS
 from shared_data import shared_data
-from test_emulator_models import NN_OPERATORS, WRONG_LAYERS, layers, run_layer
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice

@@ -9,13 +9,13 @@ from oracle import (
     instructions,
     last_output,
     load_recording,
+    operator_output,
     outputs_of,
     recorded_inputs,
     recording_names,
     run_litert,
 )
-from test_emulator_recordings import WRONG as WRONG_ON_V7
-from test_emulator_recordings import operator_output
+from recorded_mistakes import WRONG_ON_V8 as WRONG
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
@@ -23,10 +23,6 @@ from lapilli.hw.chips import find_by_name
 from lapilli.hw.nn import NN_V8
 
 CHIP = "imx8mp"
-ONLY_V7 = "random/r67"
-"""2x2 with stride 2: V8's streams have one order for all kernels, so nothing can be mistaken."""
-WRONG = {name: reason for name, reason in WRONG_ON_V7.items() if name != ONLY_V7}
-"""Where the recorded driver is wrong, and why: the same models as on V7, for the same reasons."""
 
 
 @pytest.fixture(scope="module")

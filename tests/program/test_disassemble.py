@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import shared_data
 
 import lapilli
 from lapilli.hw.chips import CHIPS, find_by_name
@@ -19,7 +20,6 @@ from lapilli.program import disassemble, recording
 from lapilli.program.core_streams import core_streams
 from lapilli.program.disassemble import JobListing, Packet, Place
 from lapilli.program.program import Part, Program
-from tests.shared_data import shared_data
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 A311D = find_by_name("a311d") or CHIPS[0]

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_data import shared_data
 
 import lapilli
 from lapilli.errors import ModelError
 from lapilli.program import disassemble, program_file
 from lapilli.program.program import Program
-from tests.shared_data import shared_data
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 HEAD = program_file.HEAD
