@@ -1,4 +1,4 @@
-"""NumPy's files from strangers: no pickled objects, nothing unpacked beyond what is allowed.
+"""Arrays from strangers, and NumPy's files: no pickled objects, nothing unpacked beyond a limit.
 
 What an array takes is known from its header, so it is compared with what the file has before any
 memory is asked for.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,15 @@ COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What NumPy writes. Others ask for memory before they are looked at."""
 NPY = "an .npy file of plain numbers"
 NPZ = "an .npz file of plain arrays"
+
+
+def same_layout(first: Sequence[int], second: Sequence[int]) -> bool:
+    """Equal shapes, but for ones in front: any other difference is another order of the values."""
+    one, other = list(first), list(second)
+    for shape in (one, other):
+        while shape and shape[0] == 1:
+            shape.pop(0)
+    return one == other
 
 
 def load_npy(path: str | Path, most: int = MAXIMUM_BYTES) -> Array:

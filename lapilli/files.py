@@ -21,6 +21,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     A link is followed; a device or pipe is written directly, because renaming over it would replace
     it. Raises ModelError if the place can't be written.
     """
+    if not os.fspath(path):
+        raise ModelError("'' can't be written: it is no file's name")
     try:
         target = os.path.realpath(path)
         if _is_special(target):

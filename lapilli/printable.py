@@ -9,12 +9,19 @@ from __future__ import annotations
 import re
 
 REPLACEMENT = "�"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC and other strings: titles, links
     r"|\x1b[ -/]*[0-~]?"  # everything shorter
     r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI in one character
 )
+
+
+def as_utf8(text: str) -> bytes:
+    """For a file. File names that are no UTF-8 have characters that UTF-8 hasn't: they become
+    ``REPLACEMENT``."""
+    return _SURROGATE.sub(REPLACEMENT, text).encode()
 
 
 def clean(text: str, limit: int = 0) -> str:

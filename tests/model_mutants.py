@@ -186,5 +186,6 @@ def _run(program: Program) -> bool:
     rng = np.random.default_rng(1)
     for part in small:
         with EmulatedDevice(chip_named(program.chip)) as device, LoadedPart(device, part) as loaded:
-            loaded.run({b.tensor: rng.integers(0, 256, b.size, np.uint8) for b in part.inputs})
+            values = {b.tensor: rng.integers(0, 256, b.shape, np.uint8) for b in part.inputs}
+            loaded.run({b.tensor: values[b.tensor].view(b.dtype) for b in part.inputs})
     return len(small) == len(program.parts)

@@ -11,7 +11,7 @@ import numpy as np
 
 from lapilli.answers import images, normalisation
 from lapilli.answers.normalisation import Normalisation, Wish, matched
-from lapilli.arrays import load_npy
+from lapilli.arrays import load_npy, same_layout
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.model import metadata
 from lapilli.model.graph import Graph, Tensor, Values
@@ -142,15 +142,6 @@ def _is_numpy(dtype: str) -> bool:
     except TypeError:
         return False
     return True
-
-
-def same_layout(first: Sequence[int], second: Sequence[int]) -> bool:
-    """Equal shapes, but for ones in front: any other difference is another order of the values."""
-    one, other = list(first), list(second)
-    for shape in (one, other):
-        while shape and shape[0] == 1:
-            shape.pop(0)
-    return one == other
 
 
 def _hint(found: Sequence[int], wanted: Sequence[int]) -> str:

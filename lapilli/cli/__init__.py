@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from lapilli.cli import errors
+from lapilli.cli import errors, interrupt, streams
 from lapilli.version import VERSION
 
 DEBUG = "--debug"
@@ -119,8 +118,6 @@ def commands(debug: bool) -> None:
 
 def main() -> NoReturn:
     """The console script."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks is no reason to fail.
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    streams.prepare()
+    interrupt.end_at_the_second()
     commands.main()

@@ -95,7 +95,7 @@ def compile_command(
     if strict and left:
         _refuse(graph, left)
     program = compiler.compile_graph(graph, found, schedule, tflite.digest(data), options)
-    path = output or Path(model).stem + SUFFIX
+    path = Path(model).stem + SUFFIX if output is None else output
     program_file.save(program, path)
     summary = Summary(
         program,

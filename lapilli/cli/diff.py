@@ -24,6 +24,7 @@ from lapilli.errors import ResultsDiffer, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
+from lapilli.printable import as_utf8
 
 WIDE = 100
 """From this width on, output shapes are shown."""
@@ -151,7 +152,7 @@ def _write_csv(path: str, found: Diff) -> None:
     writer.writerow(CSV_COLUMNS)
     writer.writerows([text.clean(cell) for cell in row] for row in to_csv(found))
     with replacing(path) as file:
-        file.write(buffer.getvalue().encode("utf-8", "replace"))
+        file.write(as_utf8(buffer.getvalue()))
 
 
 # --------------------------------------------------------------------------------------- the table

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from lapilli.cli import text
+from lapilli.cli import interrupt, text
 from lapilli.errors import Fault, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.program import recording
@@ -131,6 +132,8 @@ def _folder(name: str | None) -> Path | None:
     """The directory for recordings, made if it is not there; raises UsageError."""
     if name is None:
         return None
+    if not name:
+        raise UsageError("--record '': give a directory")
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,8 +156,16 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
             click.echo(f"lapilli: {text.clean(command[0])}: {error.strerror}", err=True)
             return NOT_EXECUTABLE
         receiver.set(child)
+        _raise_descriptor_limit()
         code = child.wait()
     return code if code >= 0 else KILLED - code
+
+
+def _raise_descriptor_limit() -> None:
+    """Each opening of the device takes two descriptors here. The program keeps its own limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Receiver:
@@ -183,6 +194,7 @@ def _signals_handed_on() -> Iterator[_Receiver]:
     """Until the end of the block, signals are for the program. A terminal's Ctrl-C reaches it
     without us."""
     receiver = _Receiver()
+    interrupt.leave_to_the_program()
     handlers = {
         signal.SIGINT: lambda number, frame: None,
         signal.SIGTERM: receiver.hand_on,

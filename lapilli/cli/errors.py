@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 
+from lapilli.cli.interrupt import INTERRUPTED
+from lapilli.cli.streams import OutputFailed
 from lapilli.cli.text import clean
 from lapilli.errors import ExitCode, LapilliError
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
 OUTPUT_CLOSED = 141
 """128 + SIGPIPE."""
 TRACEBACK_VARIABLE = "LAPILLI_TRACEBACK"
@@ -40,6 +40,10 @@ def exit_code(command: Callable[[], object], debug: bool = False) -> int:
     except (OutputClosed, BrokenPipeError):
         _discard_output()
         return OUTPUT_CLOSED
+    except OutputFailed as error:
+        _discard_output()
+        click.echo(clean(f"lapilli: standard output can't be written: {error}"), err=True)
+        return ExitCode.INVALID_FILE
     except (Interrupted, KeyboardInterrupt, click.Abort):
         click.echo("lapilli: interrupted", err=True)
         return INTERRUPTED

@@ -14,6 +14,7 @@ from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
 from lapilli.litert.runtime import native_messages
+from lapilli.printable import as_utf8
 from lapilli.profile import json_report, node_data, page, rows, table, trace
 from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row
@@ -84,7 +85,7 @@ def _write(path: str | None, make: Any) -> None:
     if path is not None:
         content: str = make()
         with replacing(path) as file:
-            file.write(content.encode("utf-8"))
+            file.write(as_utf8(content))
         click.echo(text.clean(f"{path}: written"), err=True)
 
 

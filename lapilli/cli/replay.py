@@ -15,6 +15,8 @@ import numpy as np
 from lapilli.arrays import load_npz
 from lapilli.cli import hang, text
 from lapilli.device.open import EMULATOR_PREFIX, open_device
+from lapilli.device.replay import MOST_BYTES
+from lapilli.device.replay import replay as run
 from lapilli.errors import ModelError, UsageError
 from lapilli.files import check_regular, replacing
 from lapilli.hw.chips import CHIPS, find_by_name
@@ -34,6 +36,13 @@ _NAME = re.compile(r"buffer_(0|[1-9][0-9]{0,5})")
 @click.option("-o", "--output", required=True, metavar="OUT.npz", help="Gets buffer_0, ...")
 @click.option("--inputs", metavar="IN.npz", help="buffer_<i> contents to put in first.")
 @click.option("--save-hang", metavar="OUT.npz", help=hang.OPTION_HELP)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=MOST_BYTES,
+    show_default=True,
+    help="Refuse recordings whose buffers have more together.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
 def replay(
     path: str,
@@ -42,11 +51,10 @@ def replay(
     output: str,
     inputs: str | None,
     save_hang: str | None,
+    max_bytes: int,
     as_json: bool,
 ) -> None:
     """Run a recorded submit; write every tensor buffer's content afterwards to OUT.npz."""
-    from lapilli.device.replay import replay as run
-
     name = _device_name(chip, device)
     check_regular(path, "a recording (.npz)")
     recorded = recording.load(path)
@@ -57,7 +65,7 @@ def replay(
         if chip is not None and opened.chip.name != chip.lower():
             raise UsageError(f"--chip {chip} was asked for, but {name} is {opened.chip.name}")
         with hang.saving(save_hang):
-            results = run(recorded, opened, contents)
+            results = run(recorded, opened, contents, max_bytes)
     finally:
         opened.close()
     seconds = time.perf_counter() - began

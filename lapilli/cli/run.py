@@ -133,7 +133,7 @@ def run(
     wanted = Task(task) if task else None
     wishes = Wishes(wanted, top, threshold, save_image, output, save_hang)
     _check_wishes(wishes)
-    names = label_files.load(labels) if labels else None
+    names = label_files.load(labels) if labels is not None else None
     with litert.native_messages():
         inference = Inference(model, device=device, schedule=schedule, min_partition=min_partition)
     try:
@@ -149,9 +149,9 @@ def run(
         notes = [*(n for each in loaded for n in each.notes), *chosen.notes]
         notes += _unnamed(reading, chosen)
         report = _report(inference, reading, times) | {"runs": runs, "notes": notes}
-        if output:
+        if output is not None:
             report["output"] = _save(output, inference.outputs())
-        if save_image:
+        if save_image is not None:
             report["image"] = _draw(save_image, inputs[0], reading, loaded[0])
     finally:
         inference.close()
@@ -178,6 +178,8 @@ def _check_wishes(wishes: Wishes) -> None:
 
 def _check_place(path: str) -> None:
     """ModelError if a file surely can't be written there."""
+    if not path:
+        raise ModelError("'' can't be written: it is no file's name")
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
         raise ModelError(f"{path}: can't be written: it is a directory")
@@ -211,7 +213,7 @@ def _task(inference: Inference, wishes: Wishes, inputs: Sequence[str]) -> Task:
                 raise UsageError(
                     f"{option} is for detectors; {name} is read as task {found.value} (--task)"
                 )
-    elif wishes.save_image and inputs and is_array(inputs[0]):
+    elif wishes.save_image is not None and inputs and is_array(inputs[0]):
         raise UsageError("--save-image draws into the picture given with --input, not an .npy file")
     return found
 

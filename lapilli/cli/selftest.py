@@ -8,7 +8,9 @@ import click
 
 from lapilli.cli.text import clean
 from lapilli.device.open import AUTO, open_device
+from lapilli.errors import UsageError
 from lapilli.files import replacing
+from lapilli.printable import as_utf8
 from lapilli.program import recording
 from lapilli.selftest import environment, ladder, models, report
 from lapilli.selftest.ladder import Result
@@ -45,6 +47,8 @@ def selftest(device: str, output: str, runs: int, as_json: bool) -> int:  # fmt:
     def told(result: Result) -> None:
         click.echo(clean(report.line(result)), err=as_json)
 
+    if not output:
+        raise UsageError("--output '': give the start of the files' names")
     opened = open_device(device)
     try:
         results = ladder.run(models.ladder(), opened, runs, told)
@@ -52,9 +56,9 @@ def selftest(device: str, output: str, runs: int, as_json: bool) -> int:  # fmt:
     finally:
         opened.close()
     with replacing(f"{output}.json") as file:
-        file.write((json.dumps(found, indent=2) + "\n").encode())
+        file.write(as_utf8(json.dumps(found, indent=2) + "\n"))
     with replacing(f"{output}.txt") as file:
-        file.write((report.to_text(found, results) + "\n").encode())
+        file.write(as_utf8(report.to_text(found, results) + "\n"))
     for number, result in enumerate(results):
         if result.recording is not None:
             recording.save(f"{output}.{number}.npz", result.recording)

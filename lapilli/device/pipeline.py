@@ -31,7 +31,7 @@ class Pipeline:
     def __init__(self, device: Device, program: Program | Part, depth: int = DEPTH) -> None:
         if depth < 1:
             raise UsageError(f"depth is 1 or more, not {depth}")
-        part = _only_part(program) if isinstance(program, Program) else program
+        part = _only_part(program, device) if isinstance(program, Program) else program
         self.part = part
         self._parts: list[LoadedPart] = []
         self._free: SimpleQueue[LoadedPart] = SimpleQueue()
@@ -39,6 +39,10 @@ class Pipeline:
         self._failure: BaseException | None = None
         self._closed = False
         self._reader = ThreadPoolExecutor(1, "lapilli-pipeline")
+        # Results are handed over by a thread of its own: what a future calls may wait in submit for
+        # a place that only the reader can free.
+        self._telling = f"lapilli-results-{id(self):x}"
+        self._teller = ThreadPoolExecutor(1, self._telling)
         try:
             for _ in range(depth):
                 self._parts.append(LoadedPart(device, part))
@@ -50,7 +54,8 @@ class Pipeline:
     def submit(self, inputs: Mapping[int, NDArray[Any]]) -> Future[Tensors]:
         """Start an inference; a future of its outputs by tensor index, which can't be cancelled.
 
-        Waits while ``depth`` are in flight. ``inputs`` may be changed afterwards. Raises
+        Waits while ``depth`` are in flight. ``inputs``, all of them, may be changed afterwards.
+        Raises UsageError for one that is missing, unknown, or of another type or shape,
         DeviceError if the device refuses, or an earlier job failed: buffers may then be in use.
         """
         with self._order:
@@ -58,6 +63,7 @@ class Pipeline:
             loaded = self._free.get()
             try:
                 self._demand_usable()
+                loaded.demand_all(inputs)
                 for tensor, values in inputs.items():
                     loaded.write(tensor, values)
                 fence = loaded.start()
@@ -76,10 +82,10 @@ class Pipeline:
         except BaseException as error:
             self._failure = error
             self._free.put(loaded)
-            future.set_exception(error)
+            self._teller.submit(future.set_exception, error)
         else:
             self._free.put(loaded)
-            future.set_result(results)
+            self._teller.submit(future.set_result, results)
 
     def _demand_usable(self) -> None:
         if self._closed:
@@ -90,13 +96,17 @@ class Pipeline:
             ) from self._failure
 
     def close(self) -> None:
-        """Wait for what is in flight, then free the buffers."""
+        """Wait for what is in flight, then free the buffers, then wait for what futures call."""
+        # First, so that a submit that waits for a place gives up when it gets one.
+        self._closed = True
         with self._order:
-            self._closed = True
             self._reader.shutdown()
             parts, self._parts = self._parts, []
             for part in parts:
                 part.close()
+        # A future's callback may close the pipeline: it can't wait for itself.
+        own = threading.current_thread().name.startswith(self._telling)
+        self._teller.shutdown(wait=not own)
 
     def __enter__(self) -> Pipeline:
         return self
@@ -110,7 +120,11 @@ class Pipeline:
         self.close()
 
 
-def _only_part(program: Program) -> Part:
+def _only_part(program: Program, device: Device) -> Part:
+    if program.chip != device.chip.name:
+        raise UsageError(
+            f"{program.model} was compiled for {program.chip}; {device.name} is {device.chip.name}"
+        )
     if len(program.parts) != 1:
         raise Unsupported(
             f"{program.model}: {len(program.parts)} parts with work for the CPU between them; a "

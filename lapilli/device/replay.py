@@ -13,18 +13,29 @@ from lapilli.program.device import Device, DeviceBuffer
 from lapilli.program.program import Bytes
 from lapilli.program.recording import Recording
 
+MOST_BYTES = 1 << 30
+"""Of all buffers together, unless the caller allows more: what a recording declares costs memory
+here, and none in its file."""
 TENSOR_ROLES = frozenset({"tensor", "input", "output"})
 
 
 def replay(
-    recording: Recording, device: Device, inputs: Mapping[int, np.ndarray] | None = None
+    recording: Recording,
+    device: Device,
+    inputs: Mapping[int, np.ndarray] | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> dict[int, Bytes]:
     """Content afterwards of every tensor buffer of the recording, by buffer index.
 
     ``inputs`` are bytes to put into buffers first, from their start on, by buffer index. Raises
-    ModelError for inputs that do not fit, DeviceError for addresses that can't be had, and what
-    ``wait`` raises.
+    ModelError for inputs that do not fit and for more than ``most_bytes`` of buffers, DeviceError
+    for addresses that can't be had, and what ``wait`` raises.
     """
+    total = sum(buffer.size for buffer in recording.buffers)
+    if total > most_bytes:
+        raise ModelError(
+            f"the recording's buffers have {total} bytes; allowed: {most_bytes} (--max-bytes)"
+        )
     contents = {
         index: _input_bytes(recording, index, array) for index, array in (inputs or {}).items()
     }

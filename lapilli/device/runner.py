@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.arrays import same_layout
 from lapilli.device.counters import Counters, CountingDevice
 from lapilli.device.hang import with_recording
-from lapilli.errors import HangError, UsageError
+from lapilli.errors import DeviceError, HangError, UsageError
 from lapilli.program.device import Device, DeviceBuffer
 from lapilli.program.program import Binding, Bytes, Part
 
+log = logging.getLogger(__name__)
 DEFAULT_TIMEOUT = 5.0
 """Seconds a submit may take."""
 
@@ -85,16 +88,32 @@ class LoadedPart:
         return buffer.data[binding.offset : binding.offset + binding.size]
 
     def write(self, tensor: int, values: NDArray[Any]) -> None:
-        """Fill input ``tensor`` with ``values``, of the tensor's type and number of elements."""
+        """Fill input ``tensor`` with ``values``, of the tensor's type and shape; only ones in front
+        may be missing or too many. Raises UsageError."""
         start = time.perf_counter()
-        binding, view = self._inputs[tensor]
-        if values.size != binding.size or values.dtype.name != binding.dtype:
+        binding, view = self._binding(tensor)
+        if values.dtype.name != binding.dtype or not same_layout(values.shape, binding.shape):
             raise UsageError(
                 f"input {binding.name} takes {binding.dtype} of shape {list(binding.shape)}, "
                 f"not {values.dtype} of shape {list(values.shape)}"
             )
         _copy(values.reshape(-1).view(np.uint8), view, binding)
         self.spent.write += time.perf_counter() - start
+
+    def _binding(self, tensor: int) -> tuple[Binding, Bytes]:
+        """An input and where its bytes are; UsageError if there is none of this number."""
+        found = self._inputs.get(tensor)
+        if found is None:
+            names = ", ".join(f"{b.tensor} ({b.name})" for b in self.part.inputs)
+            raise UsageError(f"tensor {tensor} is no input; the inputs are {names}")
+        return found
+
+    def demand_all(self, inputs: Mapping[int, NDArray[Any]]) -> None:
+        """UsageError unless there are values for every input: an inference would take what the last
+        one left there."""
+        missing = [f"{b.tensor} ({b.name})" for b in self.part.inputs if b.tensor not in inputs]
+        if missing:
+            raise UsageError(f"values are missing for input {', '.join(missing)}")
 
     def execute(self) -> None:
         """One submit and one wait."""
@@ -141,7 +160,9 @@ class LoadedPart:
         return out
 
     def run(self, inputs: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
-        """All of it: tensors by index in, tensors by index out."""
+        """All of it: tensors by index in, tensors by index out. Raises UsageError if an input is
+        missing, unknown, or of another type or shape."""
+        self.demand_all(inputs)
         with self.lock:
             for tensor, values in inputs.items():
                 self.write(tensor, values)
@@ -155,7 +176,11 @@ class LoadedPart:
             buffers.append(self._counts)
             self._counts = None
         for buffer in buffers:
-            buffer.free()
+            try:
+                buffer.free()
+            except DeviceError as error:
+                # The device was closed before. The others must go all the same.
+                log.debug("a buffer could not be freed: %s", error)
 
     def __enter__(self) -> LoadedPart:
         return self

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.emulator.accelerate import compiled
+from lapilli.emulator.accelerate import attempt, compiled
 from lapilli.emulator.checks import decode_fields
 from lapilli.emulator.kernels import (
     SMALL_WEIGHTS,
@@ -285,8 +285,10 @@ def _steps(
     fast = compiled(_find_steps) if steps >= WORTH_COMPILING else None
     if fast is not None:
         starts = np.empty(steps, np.int64)
-        done, end = fast(windows, code.step_bits, code.rest_bits, bits, starts)
-        return starts[:done], done, end
+        found_fast = attempt(fast, windows, code.step_bits, code.rest_bits, bits, starts)
+        if found_fast is not None:
+            done, end = found_fast
+            return starts[:done], done, end
     found = [0] * steps  # plain Python is faster with lists
     done, end = _find_steps(
         windows.tolist(), code.step_bits.tolist(), code.rest_bits.tolist(), bits, found

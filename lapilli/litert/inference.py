@@ -162,13 +162,15 @@ class Inference:
         self.delegate.close()
 
 
-def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> Exception:
-    """What to raise for an error of LiteRT's: the delegate's own if it was the one that failed."""
+def litert_failure(error: Exception, name: str, delegate: Delegate | None) -> BaseException:
+    """What to raise for an error of LiteRT's: the delegate's own if it was the one that failed, or
+    what a signal's handler raised while the delegate ran, such as KeyboardInterrupt."""
     if isinstance(error, LapilliError):
         return error
     text = " ".join(str(error).split())
     told = delegate.error if delegate is not None else None
     # LiteRT's text has the delegate's if that was asked; none at all if it refused to ask.
-    if isinstance(told, LapilliError) and (not text or "lapilli: " in text):
+    ours = isinstance(told, LapilliError) or not isinstance(told, Exception)
+    if told is not None and ours and (not text or "lapilli: " in text):
         return told
     return ModelError(f"{name}: LiteRT refuses the model: {text}")

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from lapilli.errors import DeviceError
 
@@ -53,19 +53,33 @@ def runtime_version() -> str:
         return f"{distribution} {getattr(module, '__version__', 'of unknown version')}"
 
 
+def _writes_to(stream: TextIO, descriptor: int) -> bool:
+    try:
+        return stream.fileno() == descriptor
+    except (OSError, ValueError):  # no file of the system's
+        return False
+
+
 @contextlib.contextmanager
 def native_messages() -> Iterator[None]:
     """What the runtime's native code writes to the process's standard error goes to the debug log:
-    its banner has no switch. For command lines; other threads' messages are caught too."""
+    its banner has no switch. For command lines; other threads' messages are caught too. What Python
+    writes to ``sys.stderr`` goes where it went."""
     sys.stderr.flush()
-    saved = os.dup(2)
+    saved, python = os.dup(2), sys.stderr
     try:
         with tempfile.TemporaryFile() as caught:
             os.dup2(caught.fileno(), 2)
             try:
+                if _writes_to(python, 2):
+                    sys.stderr = open(  # noqa: SIM115
+                        saved, "w", buffering=1, errors="replace", closefd=False
+                    )
                 yield
             finally:
-                sys.stderr.flush()
+                with contextlib.suppress(OSError):
+                    sys.stderr.flush()
+                sys.stderr = python
                 os.dup2(saved, 2)
                 caught.seek(0)
                 for line in caught.read().decode("utf-8", "replace").splitlines():

@@ -13,6 +13,7 @@ from lapilli.emulator.work import (
     WorkReader,
     memory_of,
 )
+from lapilli.errors import ModelError
 from lapilli.hw.chips import Chip
 from lapilli.profile.events import Coefficients, JobRecord, Limits, SramUse
 from lapilli.program.program import Job, Words
@@ -20,6 +21,8 @@ from lapilli.timing.constants import TimingConstants, constants_of
 from lapilli.timing.cycles import charge
 from lapilli.timing.nn import peak_weights
 
+MOST_DEPENDENCIES = 256
+"""Of one instruction; those behind it in the same buffer are the last ones."""
 UNNAMED = {"NN": "convolution", "TP": "move"}
 """What a job is called where only its words are known."""
 
@@ -57,9 +60,13 @@ class _Reader:
         )
         read = self.memory.buffer(f"{unit} input", source).address
         written = self.memory.buffer(f"{unit} output", target).address
-        found = set(self.writers.get(read, {}).values()) - {operation}
-        self.writers.setdefault(written, {})[target] = operation
-        return sorted(found)
+        found = sorted(set(self.writers.get(read, {}).values()) - {operation})
+        writers = self.writers.setdefault(written, {})
+        writers.pop(target, None)
+        writers[target] = operation
+        if len(writers) > MOST_DEPENDENCIES:
+            del writers[next(iter(writers))]
+        return found
 
 
 def read_jobs(
@@ -75,8 +82,8 @@ def read_jobs(
     """The instructions of a stream; ``named`` are the program's jobs, one each.
 
     ``decoded``: see WorkReader. ``row`` is the operation's number: whoever knows operators puts
-    theirs there. Raises Fault for a stream that can't be read, Unsupported for a chip without
-    timing constants.
+    theirs there. Raises Fault for a stream that can't be read, ModelError for one that starts
+    more than is named, Unsupported for a chip without timing constants.
     """
     constants = constants_of(chip)
     reader = _Reader(memory_of(buffers))
@@ -86,7 +93,7 @@ def read_jobs(
         work = instruction.work
         operation += work.first
         cycles = charge(work, constants).cycles
-        job = None if named is None else named[i]
+        job = None if named is None else _named(named, i)
         records.append(
             JobRecord(
                 number=first_job + i,
@@ -113,6 +120,15 @@ def read_jobs(
         )
         clock += cycles.total
     return tuple(records)
+
+
+def _named(jobs: Sequence[Job], number: int) -> Job:
+    """What the program calls its instruction; ModelError if it lists fewer than it starts."""
+    if number >= len(jobs):
+        raise ModelError(
+            f"the program lists {len(jobs)} jobs; found a stream that starts more instructions"
+        )
+    return jobs[number]
 
 
 def _shape(unit: str, fields: Mapping[str, int]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.errors import UsageError
+from lapilli.errors import ModelError
 
 Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
@@ -114,7 +114,7 @@ class Part:
             at = relocation.offset // 4
             place = addresses[relocation.target] + relocation.addend
             if place & ((1 << relocation.shift) - 1):
-                raise UsageError(
+                raise ModelError(
                     f"buffer {relocation.target} at {addresses[relocation.target]:#x}: "
                     f"{place:#x} is no multiple of {1 << relocation.shift}"
                 )

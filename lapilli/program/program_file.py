@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lapilli.errors import ModelError
-from lapilli.files import check_regular, replacing
+from lapilli.files import check_regular, decoding, replacing
 from lapilli.hw import nn, tp
 from lapilli.hw.chips import find_by_name
 from lapilli.program.program import Binding, BufferSpec, Bytes, Job, Part, Program, Relocation
@@ -46,6 +46,8 @@ ROLES = ("instruction", "coefficients", "input", "output", "tensor", "table")
 DTYPES = ("uint8", "int8")
 JOB_WORDS = {"NN": nn.WORDS, "TP": tp.WORDS}
 COMMAND_STREAM = -1
+LARGEST_SHIFT = PAGE.bit_length() - 1
+"""Of an address: buffers lie at multiples of a page, so more would be lost."""
 LARGEST_INDEX = (1 << 31) - 1
 MOST_DIMENSIONS = 8
 LONGEST_TEXT = 1 << 16
@@ -155,24 +157,20 @@ def from_bytes(data: bytes, source: str) -> Program:
         header = json.loads(
             data[HEAD.size : HEAD.size + header_size].decode("ascii"), parse_constant=_no_constant
         )
-    except (ValueError, RecursionError) as error:
+    except Exception as error:  # among them RecursionError and MemoryError
         raise ModelError(f"{source}: the header is no JSON ({error})") from error
     return _Reader(data, source, HEAD.size + header_size).program(header)
 
 
 def _read(path: str | Path) -> bytes:
     check_regular(path, "a .lapilli file")
-    try:
-        with open(path, "rb") as file:
-            start = file.read(HEAD.size)
-            _check_magic(start, str(path))
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST_FILE:
-                raise ModelError(f"{path}: found {size} bytes; allowed: up to {LARGEST_FILE}")
-            return start + file.read(max(0, size - len(start)))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ModelError(f"{path}: can't be read: {reason}; allowed: a .lapilli file") from error
+    with decoding(path, "a .lapilli file"), open(path, "rb") as file:
+        start = file.read(HEAD.size)
+        _check_magic(start, str(path))
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise ModelError(f"{path}: found {size} bytes; allowed: up to {LARGEST_FILE}")
+        return start + file.read(max(0, size - len(start)))
 
 
 def _check_magic(start: bytes, source: str) -> None:
@@ -227,6 +225,8 @@ class _Reader:
         self.source = source
         self.position = position
         self.where = "header"
+        self.coefficients = 0
+        """Bytes of the present part's coefficients."""
 
     def fail(self, found: str, allowed: str) -> NoReturn:
         """Raise the ModelError for the place that is being read."""
@@ -316,6 +316,8 @@ class _Reader:
         self.need(words % 2 == 0, f"{words} command words", "an even number")
         commands = self.blob(4 * words).view("<u4")
         buffers = self.buffers(self.entry(table, "buffers"), index)
+        stored = (b.data.size for b in buffers if b.role == "coefficients" and b.data is not None)
+        self.coefficients = next(stored, 0)
         sections: dict[str, list[Any]] = {
             "relocations": [],
             "jobs": [],
@@ -379,9 +381,9 @@ class _Reader:
         self.need(offset % 4 == 0, f"offset {offset}", "multiples of 4")
         target = self.number(target, 0, len(buffers) - 1, "target")
         addend = self.number(addend, 0, buffers[target].size - 1, "addend")
-        return Relocation(
-            buffer, offset, target, addend, self.number(shift, 0, 31, "shift of the address")
-        )
+        shift = self.number(shift, 0, LARGEST_SHIFT, "shift of the address")
+        self.need(addend % (1 << shift) == 0, f"addend {addend}", f"multiples of {1 << shift}")
+        return Relocation(buffer, offset, target, addend, shift)
 
     def job(self, row: object, buffers: tuple[BufferSpec, ...], words: int) -> Job:
         """An instruction inside the data of a buffer."""
@@ -396,10 +398,7 @@ class _Reader:
         self.need(offset % 4 == 0, f"offset {offset}", "multiples of 4")
         if coefficients is not None:
             at, size = self.items(coefficients, "coefficients", 2)
-            stored = [
-                b.data.size for b in buffers if b.role == "coefficients" and b.data is not None
-            ]
-            length = stored[0] if stored else 0
+            length = self.coefficients
             at = self.number(at, 0, length, "coefficient offset")
             coefficients = (at, self.number(size, 1, length - at, "coefficient bytes"))
         operator = self.number(operator, 0, LARGEST_INDEX, "operator")

@@ -7,15 +7,20 @@ means all zero).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from lapilli.arrays import load_npz
 from lapilli.errors import ModelError
+from lapilli.files import replacing
+from lapilli.hw.drm import ADDRESS_END, PAGE, SOFTPIN_START
 from lapilli.program.program import Bytes, Words
 
+LARGEST_WORD = (1 << 32) - 1
 ROLES = ("instruction", "coefficients", "input", "tensor", "output", "table")
 
 
@@ -58,8 +63,7 @@ def load(path: str | Path) -> Recording:
     buffers = []
     for i in range(len(address)):
         where, extent = int(address[i]), int(size[i])
-        if where < 0 or extent < 0 or where + extent > 1 << 32:
-            raise ModelError(f"{path}: buffer {i} ({extent} bytes at {where:#x}) leaves 32 bits")
+        _check_buffer(f"{path}: buffer {i}", where, extent, str(role[i]))
         data = np.zeros(0, np.uint8)
         if f"data_{i}" in arrays:
             data = take(f"data_{i}", "u")
@@ -68,12 +72,41 @@ def load(path: str | Path) -> Recording:
                 f"{path}: data_{i} has {len(data)} {data.dtype}, expected at most {extent} bytes"
             )
         buffers.append(RecordedBuffer(str(role[i]), where, extent, data))
-    commands = take("commands", "u").astype(np.uint32)
-    return Recording(commands, tuple(buffers))
+    _check_apart(buffers, path)
+    commands = take("commands", "u")
+    if commands.size and int(commands.max()) > LARGEST_WORD:
+        raise ModelError(f"{path}: found a command word {int(commands.max()):#x}; allowed: 32 bits")
+    return Recording(commands.astype(np.uint32), tuple(buffers))
+
+
+def _check_buffer(what: str, address: int, size: int, role: str) -> None:
+    """ModelError unless a kernel could have had it."""
+    if not SOFTPIN_START <= address < ADDRESS_END or address % PAGE:
+        raise ModelError(
+            f"{what}: found address {address:#x}; allowed: multiples of {PAGE}, from "
+            f"{SOFTPIN_START:#x} to {ADDRESS_END - PAGE:#x}"
+        )
+    if not 0 < size <= ADDRESS_END - address:
+        raise ModelError(
+            f"{what}: found {size} bytes at {address:#x}; allowed: 1 to {ADDRESS_END - address}"
+        )
+    if role not in ROLES:
+        raise ModelError(f"{what}: found role {role[:40]!r}; allowed: {', '.join(ROLES)}")
+
+
+def _check_apart(buffers: Sequence[RecordedBuffer], path: str | Path) -> None:
+    """ModelError if two buffers share a page."""
+    ordered = sorted(buffers, key=lambda buffer: buffer.address)
+    for first, second in pairwise(ordered):
+        if first.address + first.size > second.address:
+            raise ModelError(
+                f"{path}: found {first.size} bytes at {first.address:#x} and a buffer at "
+                f"{second.address:#x}; allowed: buffers that don't overlap"
+            )
 
 
 def save(path: str | Path, recording: Recording) -> None:
-    """Write a recording that ``load`` reads."""
+    """Write a recording that ``load`` reads, all of it or nothing. Raises ModelError."""
     arrays: dict[str, np.ndarray] = {
         "commands": recording.commands,
         "address": np.array([b.address for b in recording.buffers], np.uint32),
@@ -84,5 +117,5 @@ def save(path: str | Path, recording: Recording) -> None:
         used = np.flatnonzero(buffer.data)
         if len(used):
             arrays[f"data_{i}"] = buffer.data[: used[-1] + 1]
-    with open(path, "wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

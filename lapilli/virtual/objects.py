@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
-from itertools import count
+from heapq import heappop, heappush
 
 from lapilli.emulator.machine import EmulatedDevice
 from lapilli.emulator.memory import EmulatedBuffer
@@ -53,6 +53,10 @@ class Client:
     number: int
     npu: EmulatedDevice | None
     objects: dict[int, BufferObject] = field(default_factory=dict)
+    by_offset: dict[int, BufferObject] = field(default_factory=dict)
+    """The same objects by where they are in the memory file."""
+    free_handles: list[int] = field(default_factory=list)
+    """A heap of those below the highest ever given that nobody has."""
     checked: dict[bytes, tuple[BufferObject, ...]] = field(default_factory=dict)
 
     def find(self, handle: int, number: int = errno.ENOENT) -> BufferObject:
@@ -64,9 +68,11 @@ class Client:
 
     def add(self, size: int, flags: int, storage: Storage) -> BufferObject:
         """A new object under the lowest free handle."""
-        handle = next(n for n in count(1) if n not in self.objects)
+        # Without free ones all from 1 on are given, so the next is the lowest.
+        handle = heappop(self.free_handles) if self.free_handles else len(self.objects) + 1
         pages = -(-size // drm.PAGE) * drm.PAGE
         self.objects[handle] = BufferObject(handle, pages, flags, storage)
+        self.by_offset[storage.offset] = self.objects[handle]
         self.checked.clear()
         return self.objects[handle]
 
@@ -75,3 +81,5 @@ class Client:
         found.unmap()
         self.checked.clear()
         del self.objects[found.handle]
+        del self.by_offset[found.storage.offset]
+        heappush(self.free_handles, found.handle)

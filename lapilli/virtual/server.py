@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,8 @@ MESSAGE = struct.Struct("=QQQQ")
 """kind, two values, an address."""
 IOCTL, MAP, READ, WRITE, DONE = range(1, 6)
 SIZE_MASK = (1 << drm.SIZE_BITS) - 1
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+RETRY_SECONDS = 0.05
 WAITING = 64
 """Connections that may wait to be accepted."""
 
@@ -94,6 +98,8 @@ class Server:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
         self._listener.listen(WAITING)
+        self._spare = open(os.devnull, "rb")  # noqa: SIM115
+        """Its place is for a connection to be refused when all others are taken."""
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
         self.connections = 0
@@ -114,6 +120,7 @@ class Server:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._spare.close()
         with self._lock:
             left = dict(self._open)
         for connection, thread in left.items():
@@ -125,8 +132,11 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    return
+                self._turn_away()
+                continue
             with self._lock:
                 self.connections += 1
                 name = f"virtual NPU, connection {self.connections}"
@@ -136,11 +146,29 @@ class Server:
                 self._open[connection] = thread
                 thread.start()
 
+    def _turn_away(self) -> None:
+        """No descriptor is left for one more connection: take it with the spare one, and end it, so
+        that the program's opening fails instead of waiting for ever."""
+        log.warning("no descriptor is left for one more opening of the device (RLIMIT_NOFILE)")
+        self._spare.close()
+        with contextlib.suppress(OSError):
+            self._listener.accept()[0].close()
+        while not self._listener.fileno() < 0:
+            try:
+                self._spare = open(os.devnull, "rb")  # noqa: SIM115
+                return
+            except OSError:  # somebody took it: wait for one
+                time.sleep(RETRY_SECONDS)
+
     def _serve(self, connection: socket.socket) -> None:
         """Answer the calls of one opening until its last descriptor is closed."""
         try:
-            kernel = self._make_kernel()
-            client = kernel.open()
+            try:
+                kernel = self._make_kernel()
+                client = kernel.open()
+            except OSError as error:
+                log.warning("the device can't be opened once more: %s", error.strerror)
+                return
             try:
                 while channel := _next_channel(connection):
                     with channel, contextlib.suppress(ProgramGone):
@@ -155,12 +183,20 @@ class Server:
 
 
 def _next_channel(connection: socket.socket) -> socket.socket | None:
-    """The other end of the next call's channel; None at the end of the connection."""
-    try:
-        byte, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-    except OSError:
-        return None
-    return socket.socket(fileno=descriptors[0]) if byte and descriptors else None
+    """The other end of the next call's channel; None at the end of the connection. What is no
+    channel is closed and passed over."""
+    while True:
+        try:
+            byte, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        except OSError:
+            return None
+        if not byte or not descriptors:
+            return None
+        try:
+            return socket.socket(fileno=descriptors[0])
+        except OSError as error:
+            log.debug("the program sent a descriptor that is no socket: %s", error.strerror)
+            os.close(descriptors[0])
 
 
 def _answer(channel: Channel, kernel: VirtualKernel, client: Client) -> None:
@@ -198,7 +234,5 @@ def _ioctl(
 def _mapped_at(client: Client, length: int, offset: int) -> int:
     """Where in the memory file the buffer is that has this offset. As in the kernel, a mapping
     starts at a buffer's start and may be shorter, and there is none of somebody else's buffer."""
-    for each in client.objects.values():
-        if each.storage.offset == offset:
-            return offset if length <= each.storage.size else -errno.EINVAL
-    return -errno.EINVAL
+    found = client.by_offset.get(offset)
+    return offset if found is not None and length <= found.storage.size else -errno.EINVAL

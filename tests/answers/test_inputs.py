@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from models import ModelBuilder
 
-from lapilli.answers.inputs import blaming_made_up, load_input, random_inputs, read_all, same_layout
+from lapilli.answers.inputs import blaming_made_up, load_input, random_inputs, read_all
+from lapilli.arrays import same_layout
 from lapilli.cli.benchmark import benchmark
 from lapilli.cli.diff import diff_command
 from lapilli.errors import ModelError, UsageError

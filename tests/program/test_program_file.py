@@ -260,3 +260,41 @@ def _use(program: Program) -> None:
         part.place([buffer.address for buffer in part.buffers])
         disassemble.jobs(part, chip)
         disassemble.packets(part)
+
+
+def test_reading_a_job_does_not_look_at_all_buffers(program: Program) -> None:
+    """Thousands of jobs and buffers cost their sum, not their product."""
+    reader = program_file._Reader(b"", "x", 0)
+    looked: list[int] = []
+
+    class Buffers(tuple[Any, ...]):
+        def __iter__(self) -> Any:
+            looked.append(1)
+            return super().__iter__()
+
+    buffers = Buffers(program.parts[0].buffers)
+    job = next(job for job in program.parts[0].jobs if job.coefficients is None)
+    row = [job.unit, job.kind, job.operator, job.buffer, job.offset, job.words, None]
+    for _ in range(50):
+        assert reader.job(row, buffers, 0) == job
+    assert not looked
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "I/O error"), MemoryError(), OverflowError("x"), RuntimeError("x")]
+)
+def test_whatever_reading_raises_is_one_error(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    (tmp_path / "x.lapilli").write_bytes(data)
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fstat", fails)
+    with pytest.raises(ModelError, match=r"x\.lapilli: can't be read"):
+        program_file.load(tmp_path / "x.lapilli")
+    monkeypatch.undo()
+    monkeypatch.setattr(json, "loads", fails)
+    with pytest.raises(ModelError, match="the header is no JSON"):
+        program_file.load(tmp_path / "x.lapilli")

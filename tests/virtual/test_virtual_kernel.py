@@ -204,6 +204,28 @@ def test_handles_that_do_not_exist(kernel: VirtualKernel, client: Client) -> Non
         assert failure(kernel, client, ioctl, handle=77) == number
 
 
+def test_the_lowest_free_handle_is_given_without_counting_all(
+    kernel: VirtualKernel, client: Client
+) -> None:
+    """As the kernel does; each costs the same, however many there are."""
+    assert [new(kernel, client) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+    for handle in (5, 2, 6):
+        assert call(kernel, client, drm.GEM_CLOSE, handle=handle)[0] == 0
+    assert [new(kernel, client) for _ in range(4)] == [2, 5, 6, 7]
+
+    class Counting(dict[int, object]):
+        asked = 0
+
+        def __contains__(self, key: object) -> bool:
+            Counting.asked += 1
+            return super().__contains__(key)
+
+    client.objects = Counting(client.objects)  # type: ignore[assignment]
+    for _ in range(100):
+        new(kernel, client)
+    assert Counting.asked <= 100
+
+
 def test_fields_that_must_be_zero(kernel: VirtualKernel, client: Client) -> None:
     handle = new(kernel, client)
     assert failure(kernel, client, drm.GEM_INFO, handle=handle, pad=1) == "EINVAL"
