@@ -42,7 +42,7 @@ def test_the_models_are_sound_before_they_are_damaged() -> None:
     outcomes = [travel(Mutant(name, "", data)) for name, data in seed_models().items()]
     assert not [outcome for outcome in outcomes if outcome.problem]
     assert len(outcomes) >= 10
-    assert [o.mutant.seed_model for o in outcomes if o.ended != "ran"] == ["int8-4-2"]
+    assert [o.mutant.seed_model for o in outcomes if o.ended != "ran"] == []
 
 
 def test_mutants_are_always_the_same() -> None:
