@@ -13,7 +13,15 @@ from lapilli.errors import UsageError
 from lapilli.hw.chips import Chip
 from lapilli.program import disassemble, program_file
 from lapilli.program.core_streams import CoreStreams
-from lapilli.program.disassemble import CoefficientSummary, FieldLine, JobListing, Packet, SramRange
+from lapilli.program.disassemble import (
+    CoefficientSummary,
+    FieldLine,
+    JobListing,
+    SramRange,
+    TableSummary,
+)
+from lapilli.program.packets import Packet, packets
+from lapilli.program.places import Place
 from lapilli.program.program import Binding, Part, Program
 
 BAR_CELLS = 48
@@ -89,11 +97,11 @@ def _part(part: Part, number: int, chip: Chip, everything: bool, width: int) -> 
         yield from _job(part, job, chip, everything, width)
     yield ""
     yield _heading(f"part {number}: command stream")
-    yield from _packets(disassemble.packets(part), width)
+    yield from _packets(packets(part), width)
 
 
 def _binding(binding: Binding) -> str:
-    place = disassemble.Place(binding.buffer, binding.offset)
+    place = Place(binding.buffer, binding.offset)
     return (
         f"{text.clean(binding.name, WIDEST_NAME)}: tensor {binding.tensor}, {binding.dtype} "
         f"{text.shape(binding.shape)}, {place}"
@@ -110,7 +118,7 @@ def _job(
     yield _heading(
         f"job {listing.number}: {job.unit} {text.clean(job.kind, WIDEST_KIND)}, "
         f"operator {job.operator}, instruction at "
-        f"{disassemble.Place(job.buffer, job.offset)}"
+        f"{Place(job.buffer, job.offset)}"
     )
     if listing.touches:
         places = (f"{_role(part, place.buffer)} {place}" for _, place in listing.touches)
@@ -119,6 +127,10 @@ def _job(
         yield from text.wrapped("  coefficients ", _coefficients(listing.coefficients), width)
         if everything:
             yield from _core_lines(listing.coefficients.cores)
+    if listing.table is not None:
+        yield from text.wrapped("  table ", _table(listing.table), width)
+        if everything:
+            yield from _entry_lines(listing.table)
     if listing.sram:
         yield from _sram(listing.sram, chip)
     shown = [f for f in listing.fields if everything or f.changed]
@@ -150,6 +162,22 @@ def _coefficients(summary: CoefficientSummary) -> str:
         number = len(cores.biases)
         found += f"; {number} bias{'' if number == 1 else 'es'} {_span(cores.biases)}"
     return found
+
+
+def _table(summary: TableSummary) -> str:
+    """Where it lies, and what it makes of some differences to the input's zero point."""
+    samples = (f"{entry.argument} \u2192 {entry.steps:.4g}" for entry in summary.content.samples)
+    return (
+        f"{summary.size} bytes at {summary.place}; output steps by difference to in_zp: "
+        + ", ".join(samples)
+    )
+
+
+def _entry_lines(summary: TableSummary) -> Iterator[str]:
+    """The entries that bytes have to themselves, for ``--all``."""
+    for entry in summary.content.entries:
+        head = f"    entry {entry.index:4}  {entry.word:#08x}"
+        yield f"{head}  {entry.argument:4} \u2192 {entry.steps:.6g}"
 
 
 def _core_lines(cores: CoreStreams) -> Iterator[str]:
@@ -198,14 +226,14 @@ def _fields(shown: Sequence[FieldLine], everything: bool, width: int) -> Iterato
 # ----------------------------------------------------------------------------------------- packets
 
 
-def _packets(packets: Sequence[Packet], width: int) -> Iterator[str]:
-    registers = max((len(p.register) for p in packets), default=0)
+def _packets(found: Sequence[Packet], width: int) -> Iterator[str]:
+    registers = max((len(p.register) for p in found), default=0)
     at = 0
-    while at < len(packets):
-        packet = packets[at]
+    while at < len(found):
+        packet = found[at]
         same = 1
         if not packet.register:
-            while at + same < len(packets) and _alike(packets[at + same], packet):
+            while at + same < len(found) and _alike(found[at + same], packet):
                 same += 1
         name = packet.name + (f" x{same}" if same > 1 else "")
         value = "" if packet.value is None else f"{packet.value:#010x}"

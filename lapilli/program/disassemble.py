@@ -1,4 +1,4 @@
-"""What a program says, as data: fields by name, on-chip memory, coefficients, packets.
+"""What a program's jobs say, as data: fields by name, on-chip memory, coefficients, tables.
 
 Nothing here prints, and nothing raises for a program that ``program_file.load`` lets through.
 """
@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lapilli.hw import commands, nn, tp
+from lapilli.hw import nn, tp
 from lapilli.hw.bits import Field, Layout
 from lapilli.hw.chips import Chip, find_by_name
-from lapilli.hw.commands import Opcode, Register
 from lapilli.program.core_streams import CoreStreams, core_streams
+from lapilli.program.lookup_tables import LookupTable, lookup_table, table_bytes
+from lapilli.program.places import Place, place_of
 from lapilli.program.program import Binding, Bytes, Job, Part, Program
 
 COEFFICIENTS = "coefficients"
@@ -43,21 +44,12 @@ _ENUMERATIONS: dict[str, type[nn.Pooling] | type[nn.Caching]] = {
     "image_caching_mode": nn.Caching,
     "kernel_caching_mode": nn.Caching,
 }
+_SCALES = {"post_shift": "post_multiplier", "alu_output_postshift": "alu_output_post_multiplier"}
+"""Shift -> the fraction that goes with it."""
 _HEXADECIMAL = ("pattern_low", "pattern_high", "clamp_", "word_28", "cache_start", "cache_end")
 
 
 # ------------------------------------------------------------------------------------------- facts
-
-
-@dataclass(frozen=True)
-class Place:
-    """Byte ``offset`` of buffer ``buffer``."""
-
-    buffer: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"buffer {self.buffer}+{self.offset:#x}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +87,15 @@ class CoefficientSummary:
 
 
 @dataclass(frozen=True)
+class TableSummary:
+    """The look-up table that a job loads."""
+
+    place: Place
+    size: int
+    content: LookupTable
+
+
+@dataclass(frozen=True)
 class JobListing:
     """One instruction taken apart."""
 
@@ -104,18 +105,8 @@ class JobListing:
     touches: tuple[tuple[str, Place], ...]
     sram: tuple[SramRange, ...]
     coefficients: CoefficientSummary | None
+    table: TableSummary | None
     stray_bits: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class Packet:
-    """One packet of the command stream, or one of the registers it loads. ``offset``: bytes."""
-
-    offset: int
-    name: str
-    register: str
-    value: int | None
-    note: str
 
 
 # -------------------------------------------------------------------------------------------- JSON
@@ -153,23 +144,23 @@ def _job_json(part: Part, job: Job) -> dict[str, Any]:
             "bytes": stream.size,
             "sha256": hashlib.sha256(stream.tobytes()).hexdigest(),
         }
-    return {
+    found = {
         "unit": job.unit,
         "operator": job.operator,
         "words": part.job_words(job).tolist(),
         "coefficients": coefficients,
     }
+    values = tp.TP.decode(found["words"]) if job.unit == "TP" else {}
+    table = table_bytes(part, values) if values.get("alu_load_pwl_lut") else None
+    if table is not None:
+        found["table"] = {
+            "bytes": table.size,
+            "sha256": hashlib.sha256(table.tobytes()).hexdigest(),
+        }
+    return found
 
 
 # ------------------------------------------------------------------------------------------ places
-
-
-def place_of(part: Part, address: int) -> Place | None:
-    """Where a default address lies, or None if in no buffer."""
-    for i, buffer in enumerate(part.buffers):
-        if buffer.address <= address < buffer.address + buffer.size:
-            return Place(i, address - buffer.address)
-    return None
 
 
 def coefficient_stream(part: Part, job: Job) -> Bytes | None:
@@ -227,6 +218,7 @@ def _job(part: Part, chip: Chip, number: int, job: Job) -> JobListing:
         tuple(touches),
         _sram(values) if job.unit == "NN" else (),
         _coefficients(part, chip, job, values),
+        _table(part, values) if job.unit == "TP" else None,
         tuple(declared.stray_bits(words)),
     )
 
@@ -262,11 +254,12 @@ def _value_text(part: Part, field: Field, value: int) -> str:
 
 
 def _note(chip: Chip, declared: Layout, field: Field, values: dict[str, int]) -> str:
-    if field.name == "post_shift":
-        width = declared.fields["post_multiplier"].width
-        fraction = values["post_multiplier"] / (1 << width) + 1
-        counted = nn.COUNTED_FRACTION_BITS[chip.generation]
-        scale = fraction * 2.0 ** (counted - values["post_shift"])
+    if field.name in _SCALES:
+        fraction_field = _SCALES[field.name]
+        width = declared.fields[fraction_field].width
+        fraction = values[fraction_field] / (1 << width) + 1
+        counted = 0 if declared is tp.TP else nn.COUNTED_FRACTION_BITS[chip.generation]
+        scale = fraction * 2.0 ** (counted - values[field.name])
         return f"{field.note}: times {scale:.6g} in all"
     return "" if field.name in _ENUMERATIONS else field.note
 
@@ -281,6 +274,17 @@ def _sram(values: dict[str, int]) -> tuple[SramRange, ...]:
             start, end = values[f"{name}_cache_start_address"], values[f"{name}_cache_end_address"]
             ranges.append(SramRange(name, known.get(mode, "unknown"), start, end))
     return tuple(ranges)
+
+
+def _table(part: Part, values: dict[str, int]) -> TableSummary | None:
+    """What the instruction loads, if it does and that is there."""
+    if not values["alu_load_pwl_lut"]:
+        return None
+    place = place_of(part, values["alu_load_pwl_lut_address"])
+    data = table_bytes(part, values)
+    if place is None or data is None:
+        return None
+    return TableSummary(place, data.size, lookup_table(data, values))
 
 
 def _coefficients(
@@ -298,97 +302,3 @@ def _coefficients(
         core_streams(stream, chip, channels),
         kernel * channels,
     )
-
-
-# ----------------------------------------------------------------------------------------- packets
-
-
-def packets(part: Part) -> tuple[Packet, ...]:
-    """The command stream packet by packet; a LOAD_STATE of n registers gives n entries."""
-    words = part.commands.tolist()
-    starts = {(job.buffer, job.offset): i for i, job in enumerate(part.jobs)}
-    found: list[Packet] = []
-    at = 0
-    while at < len(words):
-        fields = commands.PACKET.decode([words[at]])
-        if fields["opcode"] == Opcode.LOAD_STATE:
-            at = _load_state(part, starts, words, at, found)
-        else:
-            found.append(_plain_packet(words, at, fields["opcode"], fields["payload"]))
-            at += 2
-    return tuple(found)
-
-
-def _plain_packet(words: list[int], at: int, opcode: int, payload: int) -> Packet:
-    names = {int(member): member.name for member in Opcode}
-    name = names.get(opcode, f"OPCODE_{opcode}")
-    value = words[at + 1] if at + 1 < len(words) else None
-    note = {
-        Opcode.FILLER: "does nothing" if payload == 0 else f"payload {payload:#x}",
-        Opcode.END: "ends the stream",
-        Opcode.NOP: "does nothing",
-        Opcode.WAIT: f"waits {payload} cycles",
-        Opcode.LINK: f"goes on at {0 if value is None else value:#x}",
-        Opcode.STALL: "waits for a semaphore",
-    }
-    return Packet(4 * at, name, "", value, note.get(Opcode(opcode), "") if opcode in names else "")
-
-
-def _load_state(
-    part: Part,
-    starts: dict[tuple[int, int], int],
-    words: list[int],
-    at: int,
-    found: list[Packet],
-) -> int:
-    """Append one packet for each register loaded; the position behind, which is even."""
-    fields = commands.LOAD_STATE.decode([words[at]])
-    count = fields["count"] or 1 << commands.LOAD_STATE.fields["count"].width
-    names = {int(member): member.name for member in Register}
-    for i in range(count):
-        address = fields["address"] + 4 * i
-        register = names.get(address, f"{address:#06x}")
-        if at + 1 + i >= len(words):
-            found.append(Packet(4 * at, "LOAD_STATE", register, None, "truncated"))
-            break
-        value = words[at + 1 + i]
-        note = _register_note(part, starts, address, value)
-        found.append(Packet(4 * (at + 1 + i if i else at), "LOAD_STATE", register, value, note))
-    return at + (count + 2) // 2 * 2
-
-
-def _register_note(part: Part, starts: dict[tuple[int, int], int], address: int, value: int) -> str:
-    """What writing ``value`` to a register does."""
-    if address in (Register.PS_NN_INST_ADDR, Register.PS_TP_INST_ADDR):
-        return _start_note(part, starts, value)
-    if address == Register.GL_NN_CONFIG:
-        fields = commands.NN_CONFIG.decode([value])
-        cores = fields["core_count"] or "all"
-        more = [name for name, set_ in fields.items() if set_ and name != "core_count"]
-        return f"{cores} cores" + "".join(f", {name}" for name in more)
-    if address == Register.GL_FLUSH_CACHE:
-        flushed = [n for n, set_ in commands.FLUSH_CACHE.decode([value]).items() if set_]
-        return "flushes " + ", ".join(flushed)
-    if address == Register.GL_UNK3950:
-        return "unknown; set for padding on all but the last core" if value else "unknown"
-    return _NOTES.get(address, "") if value == 0 else ""
-
-
-_NOTES: dict[int, str] = {
-    Register.GL_OCB_REMAP_START: "no on-chip window",
-    Register.GL_OCB_REMAP_END: "no on-chip window",
-    Register.GL_TP_CONFIG: "no options",
-    Register.PS_UNK10A4: "ends an operation",
-}
-"""What a zero means. PS_UNK10A4's meaning is a guess from where it is written."""
-
-
-def _start_note(part: Part, starts: dict[tuple[int, int], int], value: int) -> str:
-    fields = commands.INSTRUCTION_ADDRESS.decode([value])
-    place = place_of(part, fields["address"])
-    number = None if place is None else starts.get((place.buffer, place.offset))
-    if number is None:
-        return f"starts what lies at {place}" if place else "starts what lies in no buffer"
-    job = part.jobs[number]
-    after = ", more cores follow" if fields["number"] == commands.TP_MORE_CORES else ""
-    return f"starts job {number}: {job.kind}{after}"

@@ -18,7 +18,9 @@ from lapilli.hw.nn import NN_V7
 from lapilli.model import tflite
 from lapilli.program import disassemble, recording
 from lapilli.program.core_streams import core_streams
-from lapilli.program.disassemble import JobListing, Packet, Place
+from lapilli.program.disassemble import JobListing
+from lapilli.program.packets import Packet, packets
+from lapilli.program.places import Place, place_of
 from lapilli.program.program import Part, Program
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
@@ -37,7 +39,7 @@ def listings(program: Program) -> tuple[JobListing, ...]:
 
 
 def packets_of(*words: int) -> tuple[Packet, ...]:
-    return disassemble.packets(dataclasses.replace(EMPTY, commands=np.array(words, np.uint32)))
+    return packets(dataclasses.replace(EMPTY, commands=np.array(words, np.uint32)))
 
 
 def values(listing: JobListing) -> dict[str, int]:
@@ -161,7 +163,7 @@ def test_on_chip_ranges_are_those_in_use(listings: tuple[JobListing, ...]) -> No
 
 
 def test_every_job_is_started_once_and_in_order(program: Program) -> None:
-    found = disassemble.packets(program.parts[0])
+    found = packets(program.parts[0])
     starts = [p.note for p in found if p.register.endswith("_INST_ADDR")]
     assert len(starts) == len(program.parts[0].jobs)
     for number, note in enumerate(starts):
@@ -205,9 +207,9 @@ def test_an_address_outside_all_buffers_is_said_to_be() -> None:
 def test_places_are_buffer_and_offset(program: Program) -> None:
     part = program.parts[0]
     buffer = part.buffers[3]
-    assert disassemble.place_of(part, buffer.address) == Place(3, 0)
-    assert disassemble.place_of(part, buffer.address + buffer.size - 1) == Place(3, buffer.size - 1)
-    assert disassemble.place_of(part, 5) is None
+    assert place_of(part, buffer.address) == Place(3, 0)
+    assert place_of(part, buffer.address + buffer.size - 1) == Place(3, buffer.size - 1)
+    assert place_of(part, 5) is None
     assert str(Place(3, 256)) == "buffer 3+0x100"
 
 

@@ -19,6 +19,7 @@ from shared_data import shared_data
 import lapilli
 from lapilli.errors import ModelError
 from lapilli.program import disassemble, program_file
+from lapilli.program.packets import packets
 from lapilli.program.program import Program
 
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
@@ -259,7 +260,7 @@ def _use(program: Program) -> None:
     for part in program.parts:
         part.place([buffer.address for buffer in part.buffers])
         disassemble.jobs(part, chip)
-        disassemble.packets(part)
+        packets(part)
 
 
 def test_reading_a_job_does_not_look_at_all_buffers(program: Program) -> None:
