@@ -57,7 +57,8 @@ class OperatorSpec:
 
     ``options`` is the name of the options' table, as ``Conv2DOptions``, and its fields by the
     schema's names in camel case; None leaves the table out. ``code_index`` overrides the index
-    of the operator code, ``options_type`` the union's type.
+    of the operator code, ``options_type`` the union's type. ``custom_options`` are the bytes a
+    custom operator is given.
     """
 
     kind: str | int
@@ -67,6 +68,7 @@ class OperatorSpec:
     version: int = 1
     code_index: int | None = None
     options_type: int | None = None
+    custom_options: bytes | None = None
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -456,12 +458,16 @@ class _Writer:
         kind = spec.options_type
         if kind is None and spec.options is not None:
             kind = getattr(tflite.BuiltinOptions, spec.options[0])
+        custom = spec.custom_options
         fields = {
             "OpcodeIndex": self.codes.index(code) if spec.code_index is None else spec.code_index,
             "Inputs": self._array(spec.inputs, "int32"),
             "Outputs": self._array(spec.outputs, "int32"),
             "BuiltinOptionsType": kind,
             "BuiltinOptions": options,
+            "CustomOptions": None
+            if custom is None
+            else self._array(np.frombuffer(custom, np.uint8), "uint8"),
         }
         return self._table("Operator", fields)
 
