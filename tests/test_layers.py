@@ -26,6 +26,7 @@ ROOMS = (
     "files",
     "arrays",
     "model",
+    "postprocess",
     "program",
     "compiler",
     "emulator",

@@ -92,6 +92,12 @@ BANDS = (
                 ("What would the", "chip do?"),
                 ("machine", "memory", "front_end", "nn", "tp"),
             ),
+            Box(
+                "postprocess/",
+                ("What does the", "host do itself?"),
+                ("plan", "scores", "boxes", "suppression", "detection"),
+                1.1,
+            ),
         ),
     ),
     Band(

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.errors import UsageError
-from lapilli.model.graph import Graph, Quantization
+from lapilli.model.graph import DETECTION_POSTPROCESS, Graph, Quantization
 
 Shapes = Sequence[tuple[int, ...]]
-POST_PROCESS = "CUSTOM:TFLite_Detection_PostProcess"
 
 
 class Task(Enum):
@@ -78,7 +77,7 @@ def detection_outputs(graph: Graph, outputs: Sequence[int], shapes: Shapes) -> (
     """
     for operator in graph.operators:
         made = operator.outputs
-        if operator.kind == POST_PROCESS and len(made) == 4 and set(made) <= set(outputs):
+        if operator.kind == DETECTION_POSTPROCESS and len(made) == 4 and set(made) <= set(outputs):
             boxes, classes, scores, count = (outputs.index(tensor) for tensor in made)
             return DetectionOutputs(boxes, classes, scores, count, certain=True)
     return _by_shape(shapes)
@@ -88,7 +87,11 @@ def detection_classes(graph: Graph) -> int | None:
     """How many scores a box has in front of a TFLite_Detection_PostProcess operator: one for each
     class of objects, and mostly one for the background. None without such an operator."""
     for operator in graph.operators:
-        if operator.kind == POST_PROCESS and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
+        if (
+            operator.kind == DETECTION_POSTPROCESS
+            and len(operator.inputs) > 1
+            and operator.inputs[1] >= 0
+        ):
             shape = graph.tensors[operator.inputs[1]].shape
             return shape[-1] if shape and shape[-1] > 1 else None
     return None

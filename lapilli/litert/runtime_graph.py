@@ -21,8 +21,10 @@ from lapilli.errors import DeviceError, ModelError
 from lapilli.litert import tflite_c
 from lapilli.litert.runtime_options import READERS, activation_of, padding_of
 from lapilli.model.graph import (
+    DETECTION_POSTPROCESS,
     Constant,
     Convolution,
+    Custom,
     Graph,
     Operator,
     Options,
@@ -168,6 +170,14 @@ def _options(code: int, address: int | None, multiplier: int) -> Options:
     )
 
 
+def _custom_options(node: Any) -> Custom:
+    """The bytes that the file gives a custom operator."""
+    size = node.custom_initial_data_size
+    if not node.custom_initial_data or size <= 0:
+        return Custom(b"")
+    return Custom(ctypes.string_at(node.custom_initial_data, size))
+
+
 def _depth_multiplier(context: Any, inputs: Sequence[int]) -> int:
     """By the shapes, as TFLite has it since 2.1: files exist in which the option says 0."""
     shapes = [values_of(tensor_at(context, index).dims) for index in inputs[:2] if index >= 0]
@@ -198,12 +208,16 @@ def _read_operator(pointer: Any, context: Any, index: int) -> Operator:
     require(status, f"describe operator {index}")
     kind = _kind(registration.contents)
     inputs = values_of(node.contents.inputs)
+    options: Options
     try:
-        options = _options(
-            registration.contents.builtin_code,
-            node.contents.builtin_data,
-            _depth_multiplier(context, inputs),
-        )
+        if kind == DETECTION_POSTPROCESS:
+            options = _custom_options(node.contents)
+        else:
+            options = _options(
+                registration.contents.builtin_code,
+                node.contents.builtin_data,
+                _depth_multiplier(context, inputs),
+            )
     except ModelError as error:
         raise ModelError(f"operator {index} ({kind}): {error}") from error
     return Operator(

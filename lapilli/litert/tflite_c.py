@@ -197,6 +197,8 @@ class TfLiteNode(Structure):
         ("temporaries", POINTER(TfLiteIntArray)),
         ("user_data", c_void_p),
         ("builtin_data", c_void_p),
+        ("custom_initial_data", c_void_p),
+        ("custom_initial_data_size", c_int),
     ]
 
 

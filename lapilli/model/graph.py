@@ -163,6 +163,13 @@ class MirrorPadding:
     symmetric: bool
 
 
+@dataclass(frozen=True)
+class Custom:
+    """Options of a custom operator: bytes that only the operator itself can read."""
+
+    data: bytes = field(repr=False)
+
+
 Options: TypeAlias = (
     Convolution
     | Addition
@@ -173,8 +180,12 @@ Options: TypeAlias = (
     | Stack
     | StridedSlice
     | MirrorPadding
+    | Custom
     | None
 )
+
+DETECTION_POSTPROCESS = "CUSTOM:TFLite_Detection_PostProcess"
+"""The custom operator behind a detector: box encodings and scores in, detections out."""
 
 
 @dataclass(frozen=True)

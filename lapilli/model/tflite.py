@@ -24,10 +24,12 @@ import numpy as np
 
 from lapilli.errors import ModelError
 from lapilli.model.graph import (
+    DETECTION_POSTPROCESS,
     Activation,
     Addition,
     Constant,
     Convolution,
+    Custom,
     Graph,
     Operator,
     Options,
@@ -133,6 +135,7 @@ class _Operator:
     OUTPUTS: Final = _Field(2, "outputs")
     OPTIONS_TYPE: Final = _Field(3, "options type")
     OPTIONS: Final = _Field(4, "options")
+    CUSTOM_OPTIONS: Final = _Field(5, "custom options")
 
 
 class _ConvolutionOptions(NamedTuple):
@@ -278,6 +281,12 @@ class _Table:
     def floats(self, field: _Field) -> tuple[float, ...]:
         """A vector of single-precision numbers."""
         return tuple(float(value) for value in self.numbers(field, "<f4"))
+
+    def bytes(self, field: _Field) -> bytes:
+        """A vector of bytes, copied."""
+        position, count = self.vector(field, 1)
+        self.file.spend(count, f"{self.where}: {field.name}")
+        return self.file.data[position : position + count]
 
     def text(self, field: _Field) -> str:
         """A string; bytes that are not UTF-8 become U+FFFD."""
@@ -561,6 +570,8 @@ def _read_operators(
             options = _read_addition(table, operator, tensors)
         elif kind in OPTION_TABLES:
             options = _read_plain(table, kind)
+        elif kind == DETECTION_POSTPROCESS:
+            options = Custom(table.bytes(_Operator.CUSTOM_OPTIONS))
         operators.append(operator if options is None else replace(operator, options=options))
     return tuple(operators)
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from lapilli.model.graph import Quantization
 from lapilli.postprocess import boxes, tables
-from lapilli.postprocess.boxes import Decode, Edges, Indices
+from lapilli.postprocess.boxes import Indices
+from lapilli.postprocess.compiled import Loop, LoopSelection, compiled
 from lapilli.postprocess.options import DetectionOptions
 from lapilli.postprocess.scores import (
     ByteRanks,
@@ -29,10 +30,12 @@ from lapilli.postprocess.scores import (
     Scratch,
     byte_ranks,
 )
-from lapilli.postprocess.suppression import BATCH, Suppression
+from lapilli.postprocess.selection import BatchSelection, Selection
+from lapilli.postprocess.suppression import Limits, Suppression
 
-_DECODED = 3 * BATCH
-"""Boxes decoded at once."""
+_MOST_OF_ALL_CLASSES = 512
+"""Detections up to which boxes of all classes are compared at once; among more, most of those
+compared would be of other classes."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,29 @@ class Values:
 
     def real(self) -> NDArray[np.float32] | None:
         """The real value of each byte."""
-        return None if self.quantization is None else tables.real_values(
-            self.dtype, self.quantization
-        )  # fmt: skip
+        if self.quantization is None:
+            return None
+        return tables.real_values(self.dtype, self.quantization)
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """[boxes, 4] edges, [boxes] classes and scores, float32, and how many boxes there are."""
+    """The four outputs: [slots, 4] edges (top, left, bottom, right), [slots] classes and scores,
+    [1] how many boxes there are; all float32."""
 
     edges: NDArray[np.float32]
     classes: NDArray[np.float32]
     scores: NDArray[np.float32]
-    count: int
+    count: NDArray[np.float32]
 
 
 class DetectionPostProcess:
     """The operator for one model.
 
-    ``encodings`` and ``scores`` are [anchors, 4 or more] and [anchors, columns] tensors, ``anchors``
-    [anchors, 4], as they are stored; ``raw_scores`` is what goes through a LOGISTIC to become
-    ``scores``. An instance serves one inference at a time.
+    ``encodings``, ``scores`` and ``anchors`` say how these tensors are stored, ``shape`` is that of
+    the scores, [anchors, columns]; ``raw_scores``: what a LOGISTIC makes the scores of, if that is
+    what ``run`` gets; ``dequantized``: a DEQUANTIZE stands between them and the operator, which
+    rounds in another way. An instance serves one inference at a time.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class DetectionPostProcess:
         anchors: Values,
         shape: tuple[int, int],
         raw_scores: Values | None = None,
+        dequantized: bool = False,
     ) -> None:
         self.options = options
         self._first = shape[1] - options.classes
@@ -83,21 +89,42 @@ class DetectionPostProcess:
         encoded = encodings.real()
         if encoded is not None:
             self._shares = boxes.share_table(encoded, options)
+        self._tables: tuple[NDArray[np.float32], ...] = ()
         self._ranks: ByteRanks | None = None
-        self._scratch: Scratch | None = None
-        real = scores.real()
-        if real is not None:
-            dtype = scores.dtype
-            if raw_scores is not None:
-                assert raw_scores.quantization is not None
-                real = real.take(tables.logistic(raw_scores.dtype, raw_scores.quantization))
-            self._ranks = byte_ranks(dtype, real, options.score_threshold)
-            self._scratch = Scratch(shape[0] * shape[1])
-        limit = options.max_detections
+        self._scratch = Scratch(0)
+        if scores.quantization is not None:
+            self._read_scores(scores.dtype, scores.quantization, raw_scores, shape, dequantized)
+        limit = min(options.max_detections, shape[0] * (options.classes if options.regular else 1))
         of_a_class = min(options.detections_per_class, limit) if options.regular else limit
-        self._suppression = Suppression(options.overlap_threshold, limit, of_a_class)
+        self._each_class = options.regular and limit > _MOST_OF_ALL_CLASSES
+        if self._each_class:
+            limit = of_a_class = min(of_a_class, shape[0])
+        self._limits = Limits(options.overlap_threshold, limit, of_a_class)
+        self._suppression: Suppression | None = None
+        self._loop: Loop | None = None
         self._anchors: NDArray[np.float64] | None = None
         self._suspects = np.empty(0, np.intp)
+
+    def _read_scores(
+        self,
+        dtype: str,
+        quantization: Quantization,
+        raw: Values | None,
+        shape: tuple[int, int],
+        dequantized: bool,
+    ) -> None:
+        """Work out what the bytes of quantised scores stand for."""
+        last = real = tables.real_values(dtype, quantization)
+        if not dequantized:
+            real = tables.scores_by_eights(dtype, quantization)
+        if raw is not None and raw.quantization is not None:
+            through = tables.logistic(raw.dtype, raw.quantization)
+            last, real = last.take(through), real.take(through)
+        if shape[0] * shape[1] % 8 and not np.array_equal(last, real):
+            self._tables = real, last
+            return
+        self._ranks = byte_ranks(dtype, real, self.options.score_threshold)
+        self._scratch = Scratch(shape[0] * shape[1])
 
     def set_anchors(self, anchors: NDArray[Any]) -> None:
         """[anchors, 4] as stored; once for constants, else before each inference."""
@@ -106,77 +133,113 @@ class DetectionPostProcess:
         self._anchors = np.ascontiguousarray(real.T, np.float64)
         self._suspects = boxes.negative_anchors(self._anchors)
 
-    def run(self, encodings: NDArray[Any], scores: NDArray[Any]) -> Detections:
-        """One inference. Raises ModelError where LiteRT fails, for boxes that are inside out."""
-        with np.errstate(all="ignore"):
-            decode = self._decoder(encodings)
-            boxes.check_inside_out(decode, self._suspects)
-            ordered = self._scores(scores)
-            self._suppression.restart()
-            if self.options.regular:
-                return self._regular(decode, ordered)
-            return self._fast(decode, ordered)
+    def compile(self) -> None:
+        """Have quantised boxes selected by a compiled loop from now on: several times as fast, once
+        numba is imported and has compiled it. Raises UsageError without numba."""
+        self._loop = compiled()
 
-    def _decoder(self, encodings: NDArray[Any]) -> Decode:
+    def empty(self) -> Detections:
+        """Room for what ``run`` finds."""
+        slots = self.options.max_detections * self.options.max_classes_per_detection
+        return Detections(
+            np.zeros((slots, 4), np.float32),
+            np.zeros(slots, np.float32),
+            np.zeros(slots, np.float32),
+            np.zeros(1, np.float32),
+        )
+
+    def run(self, encodings: NDArray[Any], scores: NDArray[Any], found: Detections) -> None:
+        """One inference; everything in ``found`` is written. Raises ModelError where LiteRT fails,
+        for boxes that are inside out."""
+        with np.errstate(all="ignore"):
+            selection = self._selection(encodings)
+            ordered = self._scores(scores)
+            for array in (found.edges, found.classes, found.scores):
+                array[...] = 0
+            if self.options.regular:
+                found.count[0] = self._regular(selection, ordered, found)
+            else:
+                found.count[0] = self._fast(selection, ordered, found)
+
+    def _selection(self, encodings: NDArray[Any]) -> Selection:
+        """What selects among the boxes of this inference, which are checked before."""
         assert self._anchors is not None
-        if self._shares is None:
-            return boxes.float_decoder(encodings, self.options, self._anchors)
-        return boxes.quantised_decoder(encodings.view(np.uint8), self._shares, self._anchors)
+        shares, anchors = self._shares, self._anchors
+        stored: NDArray[Any] = encodings if shares is None else encodings.view(np.uint8)
+        if shares is None:
+            decode = boxes.float_decoder(stored, self.options, anchors)
+        else:
+            decode = boxes.quantised_decoder(stored, shares, anchors)
+        boxes.check_inside_out(decode, self._suspects)
+        if self._loop is not None and shares is not None:
+            return LoopSelection(self._loop, stored, shares, anchors, self._limits)
+        if self._suppression is None:
+            self._suppression = Suppression(self._limits)
+        return BatchSelection(decode, self._suppression)
 
     def _scores(self, scores: NDArray[Any]) -> Scores:
-        if self._ranks is None or self._scratch is None:
-            return FloatScores(scores, self._first, np.float32(self.options.score_threshold))
+        if self._tables:
+            values, last = (table.take(scores.view(np.uint8)) for table in self._tables)
+            rest = scores.size // 8 * 8
+            values.reshape(-1)[rest:] = last.reshape(-1)[rest:]
+            scores = values
+        if self._ranks is None:
+            listed = min(self.options.max_classes_per_detection, self.options.classes)
+            threshold = np.float32(self.options.score_threshold)
+            return FloatScores(scores, self._first, threshold, listed)
         return ByteScores(scores, self._first, self._ranks, self._scratch)
 
-    def _kept(
-        self, decode: Decode, anchors: Indices, classes: Indices | None
-    ) -> Iterator[tuple[Indices, Edges, Edges]]:
-        """Those of the candidates that stay, batch by batch: which, and their edges."""
-        for start in range(0, len(anchors), _DECODED):
-            low, high = decode(anchors[start : start + _DECODED])
-            for inner in range(0, low.shape[1], BATCH):
-                if self._suppression.full:
-                    return
-                batch = slice(inner, inner + BATCH)
-                groups = None
-                if classes is not None:
-                    groups = classes[start:][batch].astype(np.int32)
-                kept = self._suppression.keep(low[:, batch], high[:, batch], groups)
-                yield kept + (start + inner), low[:, batch][:, kept], high[:, batch][:, kept]
-
-    def _fast(self, decode: Decode, scores: Scores) -> Detections:
+    def _fast(self, selection: Selection, scores: Scores, found: Detections) -> int:
         """All classes compete for a box; the best classes of each box are listed."""
-        options = self.options
         order = scores.best_anchors()
-        found = list(self._kept(decode, order, None))
-        count = sum(len(kept) for kept, _, _ in found)
-        listed = options.max_classes_per_detection
-        shape = (options.max_detections, listed)
-        edges = np.zeros((*shape, 4), np.float32)
-        classes, values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        selection.restart()
+        selected = selection.select(order, None)
+        count, listed = len(selected.positions), self.options.max_classes_per_detection
         if count:
-            columns = min(listed, options.classes)
-            anchors = order[np.concatenate([kept for kept, _, _ in found])]
+            columns = min(listed, self.options.classes)
+            anchors = order.take(selected.positions)
             best = scores.best_classes(anchors, columns)
-            edges[:count, :columns, :2] = np.concatenate([e for _, e, _ in found], 1).T[:, None]
-            edges[:count, :columns, 2:] = np.concatenate([e for _, _, e in found], 1).T[:, None]
+            classes, values = (a.reshape(-1, listed) for a in (found.classes, found.scores))
+            found.edges.reshape(-1, listed, 4)[:count, :columns] = selected.edges[:, None]
             classes[:count, :columns] = best
             values[:count, :columns] = scores.values(anchors[:, None], best)
-        return Detections(edges.reshape(-1, 4), classes.reshape(-1), values.reshape(-1), count)
+        return count
 
-    def _regular(self, decode: Decode, scores: Scores) -> Detections:
+    def _regular(self, selection: Selection, scores: Scores, found: Detections) -> int:
         """Each class by itself; the best of all are listed."""
-        slots = self.options.max_detections * self.options.max_classes_per_detection
-        edges = np.zeros((slots, 4), np.float32)
-        classes, values = np.zeros(slots, np.float32), np.zeros(slots, np.float32)
         count = 0
-        for anchors, of_class in scores.all_hits():
-            for kept, low, high in self._kept(decode, anchors, of_class):
-                end = count + len(kept)
-                edges[count:end, :2], edges[count:end, 2:] = low.T, high.T
-                classes[count:end] = of_class[kept]
-                values[count:end] = scores.values(anchors[kept], of_class[kept])
-                count = end
-            if self._suppression.full:
-                break
-        return Detections(edges, classes, values, count)
+        for anchors, classes, edges in self._best_of_each_class(selection, scores):
+            end = min(count + len(anchors), self.options.max_detections)
+            new = slice(0, end - count)
+            found.edges[count:end] = edges[new]
+            found.classes[count:end] = classes[new]
+            found.scores[count:end] = scores.values(anchors[new], classes[new])
+            count = end
+        return count
+
+    def _best_of_each_class(
+        self, selection: Selection, scores: Scores
+    ) -> Iterator[tuple[Indices, Indices, NDArray[np.float32]]]:
+        """Anchors, classes and edges of what stays, best first."""
+        selection.restart()
+        if not self._each_class:
+            for anchors, classes in scores.all_hits():
+                selected = selection.select(anchors, classes)
+                yield anchors[selected.positions], classes[selected.positions], selected.edges
+                if selection.full:
+                    return
+            return
+        hits = list(scores.all_hits())
+        if not hits:
+            return
+        anchors, classes = (np.concatenate(columns) for columns in zip(*hits, strict=True))
+        positions, edges = [], []
+        for number in np.unique(classes):
+            own = np.flatnonzero(classes == number)
+            selection.restart()
+            selected = selection.select(anchors[own], None)
+            positions.append(own[selected.positions])
+            edges.append(selected.edges.copy())
+        kept = np.concatenate(positions)
+        order = np.argsort(kept)
+        yield anchors[kept[order]], classes[kept[order]], np.concatenate(edges)[order]

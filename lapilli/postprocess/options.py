@@ -55,9 +55,7 @@ class DetectionOptions:
 def read_options(data: bytes) -> DetectionOptions:
     """Read the operator's custom options. Raises ModelError if they are damaged."""
     if not 3 <= len(data) <= LONGEST_OPTIONS:
-        raise ModelError(
-            f"custom options of {len(data)} bytes; allowed are 3 to {LONGEST_OPTIONS}"
-        )
+        raise ModelError(f"custom options of {len(data)} bytes; allowed are 3 to {LONGEST_OPTIONS}")
     try:
         root = flexbuffers.GetRoot(bytes(data))
         if not root.IsMap:

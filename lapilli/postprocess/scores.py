@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.postprocess.boxes import Indices
+from lapilli.postprocess.partial_sort import partial_sort
 
 Candidates = tuple[Indices, Indices]
 """Anchors and classes (behind the background) of some candidates, in order."""
@@ -33,7 +34,7 @@ class Scores(Protocol):
         anchor."""
 
     def best_classes(self, anchors: Indices, count: int) -> Indices:
-        """[anchors, count]: their best classes, among equals the lower one first."""
+        """[anchors, count]: their best classes, equals in LiteRT's order."""
 
     def values(self, anchors: Indices, classes: Indices) -> NDArray[np.float32]:
         """Real scores."""
@@ -77,14 +78,31 @@ def _by_class(flat: Indices, columns: int, first: int) -> Candidates:
     return anchors, classes
 
 
+def _best_columns(values: NDArray[Any], count: int) -> Indices:
+    """[rows, count]: columns of each row's highest values, equals in LiteRT's order."""
+    inverted = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values
+    order = np.argsort(inverted, axis=1, kind="stable")
+    # Who comes next counts as well: an equal of the last one might be in its place.
+    leading = np.take_along_axis(values, order[:, : count + 1], 1)
+    best = order[:, :count]
+    unclear = (leading[:, 1:] == leading[:, :-1]).any(axis=1)
+    if values.dtype.kind == "f":
+        unclear |= np.isnan(values).any(axis=1)
+    for row in np.flatnonzero(unclear):
+        best[row] = partial_sort(values[row].tolist(), count)
+    return best
+
+
 @dataclass(frozen=True, eq=False)
 class ByteRanks:
-    """What a tensor's bytes are worth. ``real`` and ``rank`` are indexed by the byte;
+    """What a tensor's bytes are worth. ``real``, ``rank`` and ``falling``, which is 255 less the
+    rank, are indexed by the byte;
     ``lowest_of_rank`` is the lowest stored value of each rank, ``threshold`` the lowest rank that
     counts, 256 if none does."""
 
     real: NDArray[np.float32]
     rank: NDArray[np.uint8]
+    falling: NDArray[np.uint8]
     lowest_of_rank: NDArray[Any]
     threshold: int
 
@@ -98,7 +116,9 @@ def byte_ranks(dtype: str, real: NDArray[np.float32], threshold: float) -> ByteR
     stored = order.astype(np.uint8).view(dtype)
     first = np.searchsorted(ranks, np.arange(len(different)))
     above = np.flatnonzero(different >= np.float32(threshold))
-    return ByteRanks(real, rank, stored[first], int(above[0]) if len(above) else 256)
+    return ByteRanks(
+        real, rank, np.uint8(255) - rank, stored[first], int(above[0]) if len(above) else 256
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +136,10 @@ class ByteScores:
         if self.ranks.threshold > 255:
             return np.empty(0, np.intp)
         best = row_maxima(self.table, self.first, self.scratch).view(np.uint8)
-        rank = self.ranks.rank.take(best)
-        order = np.argsort(np.uint8(255) - rank, kind="stable")
+        falling = self.ranks.falling.take(best)
+        order = np.argsort(falling, kind="stable")
         if self.ranks.threshold > 0:
-            order = order[: np.count_nonzero(rank >= self.ranks.threshold)]
+            order = order[: np.count_nonzero(falling <= 255 - self.ranks.threshold)]
         return order
 
     def all_hits(self) -> Iterator[Candidates]:
@@ -149,8 +169,7 @@ class ByteScores:
         """See ``Scores``."""
         rows = self.table.take(anchors, axis=0)[:, self.first :]
         if count > 1:
-            rank = self.ranks.rank.take(rows.view(np.uint8))
-            return np.argsort(np.uint8(255) - rank, axis=1, kind="stable")[:, :count]
+            return _best_columns(self.ranks.rank.take(rows.view(np.uint8)), count)
         # The first that is worth as much as the best, which may be a higher byte.
         rank = self.ranks.rank.take(rows.max(axis=1).view(np.uint8))
         found: Indices = (rows >= self.ranks.lowest_of_rank.take(rank)[:, None]).argmax(axis=1)
@@ -164,11 +183,13 @@ class ByteScores:
 
 @dataclass(frozen=True, eq=False)
 class FloatScores:
-    """Scores as they are; what is no number is never a candidate."""
+    """Scores as they are. What is no number is never a candidate, but is compared as LiteRT
+    compares it, which matters for what else the box has. ``listed``: classes listed of a box."""
 
     table: NDArray[np.float32]
     first: int
     threshold: np.float32
+    listed: int
 
     def best_anchors(self) -> Indices:
         """See ``Scores``."""
@@ -176,11 +197,8 @@ class FloatScores:
         best = scores.max(axis=1)
         undefined = np.flatnonzero(np.isnan(best))
         if len(undefined):
-            # LiteRT keeps the first unless another is above it, which nothing is if it is no
-            # number; others that are none it passes over.
-            rows = scores[undefined]
-            passed_over = np.where(np.isnan(rows), -np.inf, rows).max(axis=1)
-            best[undefined] = np.where(np.isnan(rows[:, 0]), np.nan, passed_over)
+            leading = self.best_classes(undefined, self.listed)[:, 0]
+            best[undefined] = scores[undefined, leading]
         order = np.argsort(-best, kind="stable")
         return order[: np.count_nonzero(best >= self.threshold)]
 
@@ -206,10 +224,9 @@ class FloatScores:
     def best_classes(self, anchors: Indices, count: int) -> Indices:
         """See ``Scores``."""
         rows = self.table.take(anchors, axis=0)[:, self.first :]
-        rows = np.where(np.isnan(rows), -np.inf, rows)
         if count > 1:
-            return np.argsort(-rows, axis=1, kind="stable")[:, :count]
-        found: Indices = rows.argmax(axis=1)
+            return _best_columns(rows, count)
+        found: Indices = np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)
         return found[:, None]
 
     def values(self, anchors: Indices, classes: Indices) -> NDArray[np.float32]:

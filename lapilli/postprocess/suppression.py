@@ -12,6 +12,7 @@ batch all pairs are compared at once in three steps, each on fewer pairs than th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -38,17 +39,25 @@ _CORNERS: Final = np.dtype(np.complex128)
 """Four single-precision numbers as one element, which NumPy gathers fastest."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """``overlap``: the intersection over union above which a box is dropped, in (0, 1]. ``boxes``
+    kept end it, ``of_a_group`` end a group."""
+
+    overlap: float
+    boxes: int
+    of_a_group: int
+
+
 class Suppression:
-    """Boxes kept so far. ``limit`` of them end it, ``group_limit`` end a group.
+    """Boxes kept so far."""
 
-    ``overlap``: the intersection over union above which a box is dropped, in (0, 1].
-    """
-
-    def __init__(self, overlap: float, limit: int, group_limit: int) -> None:
+    def __init__(self, limits: Limits) -> None:
+        overlap, limit = limits.overlap, limits.boxes
         self._overlap = np.float32(overlap)
         self._reach = np.float32((1 - overlap) / (2 * overlap) + _SAFETY / overlap) * _GRID
         self._limit = limit
-        self._group_limit = group_limit if group_limit < limit else None
+        self._group_limit = limits.of_a_group if limits.of_a_group < limit else None
         rows = limit + BATCH
         self._corners = np.empty((rows, 4), np.float32)
         self._quadruples = self._corners.view(_CORNERS)[:, 0]
@@ -152,7 +161,7 @@ class Suppression:
         union = first + second
         union -= height
         ratio = np.divide(height, union, out=union)
-        above = ratio > self._overlap
+        above: NDArray[np.bool_] = ratio > self._overlap
         above &= np.minimum(first, second, out=first) > 0
         return above
 

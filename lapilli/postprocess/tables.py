@@ -33,6 +33,15 @@ def real_values(dtype: str, quantization: Quantization) -> NDArray[np.float32]:
     return steps * np.float32(quantization.scale)
 
 
+def scores_by_eights(dtype: str, quantization: Quantization) -> NDArray[np.float32]:
+    """The score of each byte as TFLite_Detection_PostProcess dequantises eight at a time: scaled
+    and then shifted, which rounds twice. What is left behind the last eight it rounds once, as
+    ``real_values`` does."""
+    scale = np.float32(quantization.scale)
+    shift = np.float32(-quantization.zero_point * float(scale))
+    return byte_values(dtype).astype(np.float32) * scale + shift
+
+
 def logistic(dtype: str, quantization: Quantization) -> NDArray[np.uint8]:
     """The byte that LOGISTIC makes of each byte, whose output is of the same type."""
     real = real_values(dtype, quantization).astype(np.float64)

@@ -34,7 +34,7 @@ from lapilli.compiler.stages import compile_model
 from lapilli.errors import ModelError, UsageError
 from lapilli.litert.inference import Inference
 from lapilli.model import tflite
-from lapilli.model.graph import Graph, Operator, Tensor
+from lapilli.model.graph import DETECTION_POSTPROCESS, Graph, Operator, Tensor
 
 Image: Any = pytest.importorskip("PIL.Image")
 litert: Any = pytest.importorskip("ai_edge_litert.interpreter")
@@ -237,7 +237,7 @@ def test_other_outputs_are_no_detectors(shapes: Any) -> None:
 
 
 def test_the_post_processing_operator_tells_in_any_order() -> None:
-    made = Operator(0, results.POST_PROCESS, (1, 2, 3), (6, 4, 7, 5))
+    made = Operator(0, DETECTION_POSTPROCESS, (1, 2, 3), (6, 4, 7, 5))
     outputs = results.detection_outputs(graph_with((made,)), (4, 5, 6, 7), (PAIR,) * 4)
     assert outputs == DetectionOutputs(boxes=2, classes=0, scores=3, count=1, certain=True)
 
