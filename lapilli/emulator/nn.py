@@ -23,7 +23,7 @@ from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.generations import Generation
 from lapilli.emulator.kernels import Counts, Integers, KernelShape, Streams
 from lapilli.emulator.memory import ListedMemory
-from lapilli.errors import Fault, Refused
+from lapilli.errors import Refused
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.nn import WORDS, Caching, Pooling
@@ -360,13 +360,13 @@ def _stored_planes(kernels: Kernels, job: Convolution) -> Integers:
     stored = int(np.searchsorted(planes, job.target_planes))
     if rest[:stored].any():
         bad = int(kernels.plane_offset[:stored][rest[:stored] != 0][0])
-        raise Fault(
+        raise Refused(
             f"coefficient streams: a kernel's output offset is {bad:#x}; allowed are "
             f"multiples of the plane, {job.plane_unit} bytes"
         )
     twice = np.flatnonzero(np.diff(planes[:stored]) == 0)
     if len(twice):
-        raise Fault(
+        raise Refused(
             f"coefficient streams: two kernels are stored in output plane {planes[twice[0]]}"
         )
     return planes[:stored]
