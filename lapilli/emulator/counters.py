@@ -28,9 +28,3 @@ class InstructionCounters:
     elements: int = 0
     table_bytes: int = 0
     reads_own_output: bool = False
-
-    @property
-    def bytes_read(self) -> int:
-        """Of the instruction itself and all that it says."""
-        loaded = self.coefficient_bytes + self.table_bytes
-        return self.instruction_bytes + loaded + self.input_bytes

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from lapilli.errors import DeviceError, ModelError
 from lapilli.litert import tflite_c
-from lapilli.litert.runtime_options import READERS, activation_of, padding_of
+from lapilli.litert.runtime_options import LAYOUTS
+from lapilli.model.custom import options_of
 from lapilli.model.graph import (
-    DETECTION_POSTPROCESS,
     Constant,
     Convolution,
-    Custom,
     Graph,
     Operator,
     Options,
     Quantization,
     Tensor,
 )
+from lapilli.model.options import CUSTOM_WITH_OPTIONS
 
 _MEMORY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
@@ -146,36 +146,18 @@ def _read_tensor(context: Any, index: int) -> Tensor:
     )
 
 
-def _options(code: int, address: int | None, multiplier: int) -> Options:
-    """The options of an operator from its builtin data, None for kinds without any we know."""
-    if not address:
+def _options(context: Any, node: Any, kind: str) -> Options:
+    """The options of an operator, None for kinds without any we know."""
+    if kind in CUSTOM_WITH_OPTIONS:
+        start, size = node.custom_initial_data, node.custom_initial_data_size
+        return options_of(kind, ctypes.string_at(start, size) if start and size > 0 else b"")
+    if kind not in LAYOUTS or not node.builtin_data:
         return None
-    if code in READERS:
-        return READERS[code](address)
-    data: Any
-    if code == tflite_c.BuiltinOperator.CONV_2D:
-        data = tflite_c.TfLiteConvParams.from_address(address)
-    elif code == tflite_c.BuiltinOperator.DEPTHWISE_CONV_2D:
-        data = tflite_c.TfLiteDepthwiseConvParams.from_address(address)
-    else:
-        return None
-    return Convolution(
-        padding=padding_of(data.padding),
-        stride_rows=data.stride_height,
-        stride_columns=data.stride_width,
-        dilation_rows=data.dilation_height_factor,
-        dilation_columns=data.dilation_width_factor,
-        activation=activation_of(data.activation),
-        depth_multiplier=multiplier if code == tflite_c.BuiltinOperator.DEPTHWISE_CONV_2D else 1,
-    )
-
-
-def _custom_options(node: Any) -> Custom:
-    """The bytes that the file gives a custom operator."""
-    size = node.custom_initial_data_size
-    if not node.custom_initial_data or size <= 0:
-        return Custom(b"")
-    return Custom(ctypes.string_at(node.custom_initial_data, size))
+    options = LAYOUTS[kind].read(node.builtin_data)
+    if isinstance(options, Convolution) and kind == "DEPTHWISE_CONV_2D":
+        inputs = values_of(node.inputs)
+        return replace(options, depth_multiplier=_depth_multiplier(context, inputs))
+    return options
 
 
 def _depth_multiplier(context: Any, inputs: Sequence[int]) -> int:
@@ -207,23 +189,14 @@ def _read_operator(pointer: Any, context: Any, index: int) -> Operator:
     )
     require(status, f"describe operator {index}")
     kind = _kind(registration.contents)
-    inputs = values_of(node.contents.inputs)
-    options: Options
     try:
-        if kind == DETECTION_POSTPROCESS:
-            options = _custom_options(node.contents)
-        else:
-            options = _options(
-                registration.contents.builtin_code,
-                node.contents.builtin_data,
-                _depth_multiplier(context, inputs),
-            )
+        options = _options(context, node.contents, kind)
     except ModelError as error:
         raise ModelError(f"operator {index} ({kind}): {error}") from error
     return Operator(
         index=index,
         kind=kind,
-        inputs=inputs,
+        inputs=values_of(node.contents.inputs),
         outputs=values_of(node.contents.outputs),
         options=options,
         version=registration.contents.version,

@@ -1,9 +1,10 @@
 """The part of TensorFlow Lite's C API that a delegate needs, as ctypes declarations.
 
-Source: ``tensorflow/lite/core/c/common.h`` and ``builtin_op_data.h``. LiteRT kept these layouts:
-what stands here is the same from tflite-runtime 2.14 to ai-edge-litert 2.3 on 64-bit Linux (each
-was run). Structures end where we stop reading, with two exceptions: the runtime keeps tensors in
-an array, so ``TfLiteTensor`` must have its full size, and it takes ``TfLiteRegistration`` by value.
+Source: ``tensorflow/lite/core/c/common.h``; options of operators: ``runtime_options``. LiteRT kept
+these layouts: what stands here and there is the same from tflite-runtime 2.14 to ai-edge-litert 2.3
+on 64-bit Linux (each was run). Structures end where we stop reading, with two exceptions: the
+runtime keeps tensors in an array, so ``TfLiteTensor`` must have its full size, and it takes
+``TfLiteRegistration`` by value.
 """
 
 from __future__ import annotations
@@ -72,23 +73,10 @@ class FusedActivation(IntEnum):
 
 
 class BuiltinOperator(IntEnum):
-    """Operator codes whose options are declared below, and the two that are no operators."""
+    """Codes of the two that are no operators."""
 
-    ADD = 0
-    AVERAGE_POOL_2D = 1
-    CONCATENATION = 2
-    CONV_2D = 3
-    DEPTHWISE_CONV_2D = 4
-    FULLY_CONNECTED = 9
-    MAX_POOL_2D = 17
-    MUL = 18
     CUSTOM = 32
-    SUB = 41
-    STRIDED_SLICE = 45
     DELEGATE = 51
-    PACK = 83
-    UNPACK = 88
-    MIRROR_PAD = 100
 
 
 # TfLiteType in its order: NumPy's name where NumPy has the type, else TFLite's in lower case.
@@ -308,89 +296,6 @@ TfLiteDelegate._fields_ = [
     ("flags", c_int64),
     ("opaque_delegate_builder", c_void_p),
 ]
-
-
-class TfLiteConvParams(Structure):
-    """Options of CONV_2D."""
-
-    _fields_ = [
-        ("padding", c_int),
-        ("stride_width", c_int),
-        ("stride_height", c_int),
-        ("activation", c_int),
-        ("dilation_width_factor", c_int),
-        ("dilation_height_factor", c_int),
-    ]
-
-
-class TfLiteDepthwiseConvParams(Structure):
-    """Options of DEPTHWISE_CONV_2D."""
-
-    _fields_ = [
-        ("padding", c_int),
-        ("stride_width", c_int),
-        ("stride_height", c_int),
-        ("depth_multiplier", c_int),
-        ("activation", c_int),
-        ("dilation_width_factor", c_int),
-        ("dilation_height_factor", c_int),
-    ]
-
-
-class TfLiteAddParams(Structure):
-    """Options of ADD, and how those of SUB and MUL begin."""
-
-    _fields_ = [("activation", c_int)]
-
-
-class TfLitePoolParams(Structure):
-    """How options of AVERAGE_POOL_2D and MAX_POOL_2D begin."""
-
-    _fields_ = [
-        ("padding", c_int),
-        ("stride_width", c_int),
-        ("stride_height", c_int),
-        ("filter_width", c_int),
-        ("filter_height", c_int),
-        ("activation", c_int),
-    ]
-
-
-class TfLiteFullyConnectedParams(Structure):
-    """How options of FULLY_CONNECTED begin; a format of weights of 1 is the shuffled one."""
-
-    _fields_ = [("activation", c_int), ("weights_format", c_int)]
-
-
-class TfLiteConcatenationParams(Structure):
-    """Options of CONCATENATION."""
-
-    _fields_ = [("axis", c_int), ("activation", c_int)]
-
-
-class TfLitePackParams(Structure):
-    """Options of PACK and UNPACK."""
-
-    _fields_ = [("count", c_int), ("axis", c_int)]
-
-
-class TfLiteStridedSliceParams(Structure):
-    """Options of STRIDED_SLICE."""
-
-    _fields_ = [
-        ("begin_mask", c_int),
-        ("end_mask", c_int),
-        ("ellipsis_mask", c_int),
-        ("new_axis_mask", c_int),
-        ("shrink_axis_mask", c_int),
-        ("offset", c_bool),
-    ]
-
-
-class TfLiteMirrorPaddingParams(Structure):
-    """Options of MIRROR_PAD: 1 reflects, 2 is symmetric."""
-
-    _fields_ = [("mode", c_int)]
 
 
 POINTER_BYTES = ctypes.sizeof(c_void_p)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import zipfile
 from dataclasses import dataclass
 from enum import Enum
@@ -18,9 +17,7 @@ from typing import Final
 
 from lapilli.errors import ModelError
 from lapilli.files import decoding
-from lapilli.model.tflite import _Field as Field
-from lapilli.model.tflite import _File as File
-from lapilli.model.tflite import _Table as Table
+from lapilli.model.flatbuffer import UINT8, UINT32, Field, File, Table
 
 NAME: Final = "TFLITE_METADATA"
 IDENTIFIER: Final = b"M001"
@@ -31,9 +28,6 @@ LARGEST_FILE: Final = 1 << 22
 """Bytes of a packed file that are unpacked."""
 NORMALISATION: Final = 1
 """Number of NormalizationOptions among the options of a process unit."""
-
-_UINT8: Final = struct.Struct("<B")
-_UINT32: Final = struct.Struct("<I")
 
 
 class _Entry:
@@ -128,12 +122,12 @@ def packed_files(model: bytes) -> dict[str, bytes]:
 def _buffer(model: bytes) -> bytes:
     """What is in the model's buffer of that name; empty if there is none."""
     file = File(model, "model")
-    table = Table(file, int(_UINT32.unpack_from(model, 0)[0]), "model")
+    table = Table(file, int(UINT32.unpack_from(model, 0)[0]), "model")
     start, count = table.vector(_Entry.BUFFERS, 4)
     for entry in table.elements(_Entry.LIST, "metadata"):
         if entry.text(_Entry.NAME) != NAME:
             continue
-        index = entry.scalar(_Entry.BUFFER, _UINT32)
+        index = entry.scalar(_Entry.BUFFER, UINT32)
         if index < count:
             position, size = table.element(start + 4 * index, "metadata").vector(_Entry.DATA, 1)
             return model[position : position + size] if size <= LARGEST else b""
@@ -143,7 +137,7 @@ def _buffer(model: bytes) -> bytes:
 def _parse(data: bytes) -> Metadata:
     if data[4:8] != IDENTIFIER:
         return Metadata()
-    table = Table(File(data, "metadata"), int(_UINT32.unpack_from(data, 0)[0]), "metadata")
+    table = Table(File(data, "metadata"), int(UINT32.unpack_from(data, 0)[0]), "metadata")
     subgraph = next(table.elements(_Schema.SUBGRAPHS, "subgraph"), None)
     if subgraph is None:
         return Metadata()
@@ -157,7 +151,7 @@ def _tensor(table: Table) -> TensorMetadata:
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     for unit in table.elements(_Schema.UNITS, "process unit"):
-        if unit.scalar(_Schema.OPTIONS_KIND, _UINT8) != NORMALISATION:
+        if unit.scalar(_Schema.OPTIONS_KIND, UINT8) != NORMALISATION:
             continue
         options = unit.table(_Schema.OPTIONS)
         if options is not None:
@@ -171,7 +165,7 @@ def _tensor(table: Table) -> TensorMetadata:
 
 
 def _file(table: Table) -> PackedFile:
-    number = table.scalar(_Schema.FILE_KIND, _UINT8)
+    number = table.scalar(_Schema.FILE_KIND, UINT8)
     known = {kind.value: kind for kind in FileKind}
     return PackedFile(
         table.text(_Schema.FILE_NAME),

@@ -115,7 +115,8 @@ class Counts:
     def add(self, instructions: Iterable[InstructionCounters]) -> None:
         """What a job did."""
         for each in instructions:
-            self._bytes["TOTAL_READ_REQ_8B_FROM_PIPELINE"] += -(-each.bytes_read // 8) * 8
+            read = each.instruction_bytes + each.coefficient_bytes + each.input_bytes
+            self._bytes["TOTAL_READ_REQ_8B_FROM_PIPELINE"] += -(-read // 8) * 8
             self._bytes["TOTAL_WRITE_REQ_8B_FROM_PIPELINE"] += -(-each.output_bytes // 8) * 8
 
     def value(self, domain: int, signal: int) -> int:

@@ -29,7 +29,6 @@ from shared_data import shared_data
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
-from lapilli.emulator.work import time_stream
 from lapilli.errors import Fault
 from lapilli.hw.chips import find_by_name
 from lapilli.hw.nn import LAYOUTS
@@ -139,27 +138,6 @@ def test_relu_and_abs_are_exact_and_logistic_is_off_in_one_value_of_a_hundred(
     assert min(values.values()) > 10_000
     assert different["relu"] == different["abs"] == 0
     assert 0 < different["logistic"] / values["logistic"] < 0.01
-
-
-@pytest.mark.parametrize("chip", BOTH)
-def test_tables_and_paddings_are_timed_by_what_they_move(
-    chip: str, devices: dict[str, EmulatedDevice]
-) -> None:
-    """The timing model reads from the bytes what the unit counts."""
-    newer.newer()
-    seen = 0
-    for name in newer.names(chip):
-        if not re.match(r"(relu|abs|logistic|pad)(\d|c|r|s|t|w)", name):
-            continue
-        recording, _ = newer.load(name, chip)
-        replay(recording, devices[chip])
-        times = time_stream(recording.commands, recording.buffers, devices[chip].chip)
-        for time, job in zip(times, devices[chip].last_counters, strict=True):
-            assert time.work.elements == time.work.traffic.output == job.elements
-            assert time.work.traffic.input == job.input_bytes
-            assert time.work.traffic.coefficients == job.table_bytes
-            seen += bool(job.table_bytes)
-    assert seen > 20
 
 
 def test_a_core_without_planes_moves_nothing(devices: dict[str, EmulatedDevice]) -> None:

@@ -142,7 +142,7 @@ def test_options_are_read_alike_from_file_and_runtime(dtype: str) -> None:
         Stack(2),
         MirrorPadding(symmetric=False),
         MirrorPadding(symmetric=True),
-        FullyConnected(Activation.RELU),
+        FullyConnected(Activation.RELU, keep_dimensions=True),
     ]
     backend = Reader(graph)
     new_interpreter(model, Delegate(_backend=backend))

@@ -16,7 +16,7 @@ import pytest
 from models import ModelBuilder
 
 from lapilli.errors import ModelError
-from lapilli.model import tflite
+from lapilli.model import limits, tflite
 from lapilli.model.graph import Graph
 
 LIMIT_SECONDS = 2.0
@@ -329,22 +329,22 @@ def bomb(tables: int, length: int) -> bytes:
 
 
 def test_tables_that_share_a_long_list_are_refused_soon() -> None:
-    result = outcome(bomb(tflite.MOST_TABLES, 1_000_000))
+    result = outcome(bomb(limits.MOST_TABLES, 1_000_000))
     assert "found lists that overlap or never end" in str(result)
 
 
 def test_as_many_tensors_as_allowed_are_read_soon_and_more_are_refused() -> None:
-    result = outcome(bomb(tflite.MOST_TABLES, 1000))
+    result = outcome(bomb(limits.MOST_TABLES, 1000))
     assert isinstance(result, Graph)
-    assert len(result.tensors) == tflite.MOST_TABLES
-    result = outcome(bomb(tflite.MOST_TABLES + 1, 1000))
+    assert len(result.tensors) == limits.MOST_TABLES
+    result = outcome(bomb(limits.MOST_TABLES + 1, 1000))
     assert "main subgraph: tensors: found 16385; allowed: up to 16384" in str(result)
 
 
 def test_the_worst_lists_take_bounded_time_and_memory() -> None:
     builder = ModelBuilder()
     image = builder.input((1,), None)
-    count = tflite.READ_LIMIT // 4 - 1000
+    count = limits.READ_LIMIT // 4 - 1000
     result = builder.tensor((1,), None)
     builder.operator("PACK", [image] * count, [result])
     data = builder.build([result])
@@ -353,7 +353,7 @@ def test_the_worst_lists_take_bounded_time_and_memory() -> None:
     tflite.parse(data, "small.tflite")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20 * tflite.READ_LIMIT
+    assert peak < 20 * limits.READ_LIMIT
 
 
 def test_many_operators_that_share_many_scales_are_refused_soon() -> None:

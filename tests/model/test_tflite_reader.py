@@ -267,9 +267,9 @@ def test_of_several_subgraphs_the_first_is_read_and_control_flow_is_a_kind() -> 
 
 def test_operators_above_127_and_unknown_ones_have_a_kind() -> None:
     builder = ModelBuilder()
-    builder.tensor((1,))
+    image = builder.input((1,))
     for kind in ("HARD_SWISH", "GELU", 2000):
-        builder.operator(kind, [], [])
+        builder.operator(kind, [image], [builder.tensor((1,))])
     read = tflite.parse(builder.build([]), "small")
     assert [operator.kind for operator in read.operators] == ["HARD_SWISH", "GELU", "UNKNOWN_2000"]
 
