@@ -98,6 +98,11 @@ BANDS = (
                 ("plan", "scores", "boxes", "suppression", "detection"),
                 1.1,
             ),
+            Box(
+                "reference/",
+                ("What would the", "CPU compute?"),
+                ("executor", "registry", "arithmetic", "rescale", "patches"),
+            ),
         ),
     ),
     Band(
