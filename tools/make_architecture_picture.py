@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, MARGIN, PADDING = 1000, 16, 12
+WIDTH, MARGIN, PADDING = 1080, 16, 12
 GAP, ARROW_GAP = 12, 50
 """Between boxes, and between boxes with an arrow."""
 LINE = 18
@@ -65,7 +65,13 @@ BANDS = (
         "#e9f6ee",
         "#3d8b5a",
         (
-            Box("model/", ("What does the", ".tflite say?"), ("tflite", "graph"), 0.9, "Graph"),
+            Box(
+                "model/",
+                ("What does the", ".tflite say?"),
+                ("tflite", "tensors", "operators", "options", "graph"),
+                1.0,
+                "Graph",
+            ),
             Box(
                 "compiler/",
                 ("How does a graph", "become bytes?"),
