@@ -32,12 +32,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Band:
-    """Boxes side by side. A band imports what lies below it."""
+    """Rows of boxes side by side. A band imports what lies below it."""
 
     title: str
     fill: str
     stroke: str
-    boxes: tuple[Box, ...]
+    rows: tuple[tuple[Box, ...], ...]
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Those of all rows."""
+        return tuple(box for row in self.rows for box in row)
 
 
 BANDS = (
@@ -45,19 +50,21 @@ BANDS = (
         "asking",
         "#f3effa",
         "#7a63b0",
-        (Box("cli/", ("What can be asked on the command line, and how is the answer shown?",)),),
+        ((Box("cli/", ("What can be asked on the command line, and how is the answer shown?",)),),),
     ),
     Band(
         "using it",
         "#eaf2fb",
         "#3f78b5",
         (
-            Box("litert/", ("How does LiteRT", "reach the NPU?")),
-            Box("answers/", ("What goes in, what", "did the model say?")),
-            Box("diff/", ("Where do NPU and", "CPU differ?")),
-            Box("profile/", ("Where does", "the time go?")),
-            Box("selftest/", ("Does it work", "on this board?")),
-            Box("virtual/", ("How do others'", "programs find it?")),
+            (
+                Box("litert/", ("How does LiteRT", "reach the NPU?")),
+                Box("answers/", ("What goes in, what", "did the model say?")),
+                Box("diff/", ("Where do NPU and", "CPU differ?")),
+                Box("profile/", ("Where does", "the time go?")),
+                Box("selftest/", ("Does it work", "on this board?")),
+                Box("virtual/", ("How do others'", "programs find it?")),
+            ),
         ),
     ),
     Band(
@@ -65,49 +72,44 @@ BANDS = (
         "#e9f6ee",
         "#3d8b5a",
         (
-            Box(
-                "model/",
-                ("What does the", ".tflite say?"),
-                ("tflite", "tensors", "operators", "options", "graph"),
-                1.0,
-                "Graph",
+            (
+                Box(
+                    "model/",
+                    ("What does the", ".tflite say?"),
+                    ("tflite", "tensors", "operators", "options", "graph"),
+                    1.0,
+                    "Graph",
+                ),
+                Box(
+                    "compiler/",
+                    ("How does a graph", "become bytes?"),
+                    ("partition", "operators/", "ways/", "schedule/", "encode/", "emit"),
+                    1.1,
+                    "Part",
+                ),
+                Box(
+                    "program/",
+                    ("What is", "handed over?"),
+                    ("program", "device", "program_file", "recording", "disassemble"),
+                    1.0,
+                    "bytes",
+                ),
+                Box(
+                    "device/",
+                    ("Who runs it?", ""),
+                    ("open", "runner", "pipeline", "drm", "replay"),
+                    0.9,
+                    "bytes",
+                ),
+                Box(
+                    "emulator/",
+                    ("What would the", "chip do?"),
+                    ("machine", "memory", "front_end", "nn", "tp"),
+                ),
             ),
-            Box(
-                "compiler/",
-                ("How does a graph", "become bytes?"),
-                ("partition", "operators/", "ways/", "schedule/", "encode/", "emit"),
-                1.1,
-                "Part",
-            ),
-            Box(
-                "program/",
-                ("What is", "handed over?"),
-                ("program", "device", "program_file", "recording", "disassemble"),
-                1.0,
-                "bytes",
-            ),
-            Box(
-                "device/",
-                ("Who runs it?", ""),
-                ("open", "runner", "pipeline", "drm", "replay"),
-                0.9,
-                "bytes",
-            ),
-            Box(
-                "emulator/",
-                ("What would the", "chip do?"),
-                ("machine", "memory", "front_end", "nn", "tp"),
-            ),
-            Box(
-                "postprocess/",
-                ("What does the", "host do itself?"),
-                ("plan", "scores", "boxes", "suppression", "detection"),
-                1.1,
-            ),
-            Box(
-                "reference/",
-                ("What would the", "CPU compute?"),
-                ("executor", "registry", "arithmetic", "rescale", "patches"),
+            (
+                Box("postprocess/", ("What of a model does the host do itself?",)),
+                Box("reference/", ("What would the CPU compute?",)),
             ),
         ),
     ),
@@ -116,8 +118,10 @@ BANDS = (
         "#fdf4e3",
         "#b08028",
         (
-            Box("hw/", ("What is a fact about the chip?",)),
-            Box("timing/", ("How long would the chip take?",)),
+            (
+                Box("hw/", ("What is a fact about the chip?",)),
+                Box("timing/", ("How long would the chip take?",)),
+            ),
         ),
     ),
 )
@@ -151,16 +155,23 @@ def arrow(x: float, y: float, length: float, label: str) -> Iterator[str]:
     yield text(x + length / 2, y - 8, "hands", label)
 
 
-def box_height(band: Band) -> int:
-    """Of all boxes of a band."""
-    lines = max(len(box.question) for box in band.boxes)
-    steps = max(len(box.steps) for box in band.boxes)
+def row_height(row: tuple[Box, ...]) -> int:
+    """Of all boxes of a row."""
+    lines = max(len(box.question) for box in row)
+    steps = max(len(box.steps) for box in row)
     return 2 * PADDING + LINE * (1 + lines) + (6 + STEP_HEIGHT * steps if steps else 0)
 
 
-def draw_box(box: Box, band: Band, x: float, y: float, width: float) -> Iterator[str]:
-    """Its frame, name, question and steps."""
-    yield rectangle(x, y, width, box_height(band), "#ffffff", band.stroke)
+def band_height(band: Band) -> int:
+    """Of title, rows and what lies between."""
+    rows = sum(row_height(row) + GAP for row in band.rows) - GAP
+    return rows + 2 * PADDING + LINE
+
+
+def draw_box(box: Box, band: Band, frame: tuple[float, float, float, float]) -> Iterator[str]:
+    """Its frame (x, y, width, height), name, question and steps."""
+    x, y, width, _ = frame
+    yield rectangle(*frame, "#ffffff", band.stroke)
     line = y + PADDING + 12
     yield text(x + PADDING, line, "name", box.name)
     for content in box.question:
@@ -173,21 +184,35 @@ def draw_box(box: Box, band: Band, x: float, y: float, width: float) -> Iterator
         top += STEP_HEIGHT
 
 
-def draw_band(band: Band, y: float) -> Iterator[str]:
-    """Its ground, title and boxes."""
-    height = box_height(band) + 2 * PADDING + LINE
-    yield rectangle(MARGIN, y, WIDTH - 2 * MARGIN, height, band.fill, "none")
-    yield text(MARGIN + PADDING, y + PADDING + 9, "band", band.title)
-    gaps = [ARROW_GAP if box.hands_on else GAP for box in band.boxes[:-1]]
-    free = WIDTH - 2 * MARGIN - 2 * PADDING - sum(gaps)
-    unit = free / sum(box.share for box in band.boxes)
-    x, top = MARGIN + PADDING, y + PADDING + LINE
-    for box, gap in zip(band.boxes, [*gaps, 0], strict=True):
-        width = unit * box.share
-        yield from draw_box(box, band, x, top, width)
+def gaps_of(row: tuple[Box, ...]) -> list[int]:
+    """Behind each box."""
+    return [ARROW_GAP if box.hands_on else GAP for box in row[:-1]] + [0]
+
+
+def widths_of(row: tuple[Box, ...]) -> list[float]:
+    """Of its boxes, which fill the picture's width."""
+    free = WIDTH - 2 * MARGIN - 2 * PADDING - sum(gaps_of(row))
+    return [free * box.share / sum(other.share for other in row) for box in row]
+
+
+def draw_row(row: tuple[Box, ...], band: Band, y: float) -> Iterator[str]:
+    """Its boxes, and the arrows between them."""
+    x = float(MARGIN + PADDING)
+    for box, width, gap in zip(row, widths_of(row), gaps_of(row), strict=True):
+        yield from draw_box(box, band, (x, y, width, row_height(row)))
         if box.hands_on:
-            yield from arrow(x + width + 4, top + 60, gap - 8, box.hands_on)
+            yield from arrow(x + width + 4, y + 60, gap - 8, box.hands_on)
         x += width + gap
+
+
+def draw_band(band: Band, y: float) -> Iterator[str]:
+    """Its ground, title and rows."""
+    yield rectangle(MARGIN, y, WIDTH - 2 * MARGIN, band_height(band), band.fill, "none")
+    yield text(MARGIN + PADDING, y + PADDING + 9, "band", band.title)
+    top = y + PADDING + LINE
+    for row in band.rows:
+        yield from draw_row(row, band, top)
+        top += row_height(row) + GAP
 
 
 def picture() -> str:
@@ -196,7 +221,7 @@ def picture() -> str:
     y = float(MARGIN)
     for band in BANDS:
         drawn += draw_band(band, y)
-        y += box_height(band) + 2 * PADDING + LINE + 8
+        y += band_height(band) + 8
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + MARGIN - 8:.0f}">',
