@@ -56,15 +56,15 @@ class OperatorSpec:
     """An operator as it will be written. ``kind`` is TFLite's name, ``CUSTOM:<name>`` or a number.
 
     ``options`` is the name of the options' table, as ``Conv2DOptions``, and its fields by the
-    schema's names in camel case; None leaves the table out. ``code_index`` overrides the index
-    of the operator code, ``options_type`` the union's type. ``custom_options`` are the bytes a
-    custom operator is given.
+    schema's names in camel case, lists as lists; None leaves the table out. ``code_index``
+    overrides the index of the operator code, ``options_type`` the union's type. ``custom_options``
+    are the bytes a custom operator is given.
     """
 
     kind: str | int
     inputs: Sequence[int] | None
     outputs: Sequence[int] | None
-    options: tuple[str, dict[str, int]] | None = None
+    options: tuple[str, dict[str, Any]] | None = None
     version: int = 1
     code_index: int | None = None
     options_type: int | None = None
@@ -169,7 +169,7 @@ class ModelBuilder:
         kind: str | int,
         inputs: Sequence[int],
         outputs: Sequence[int],
-        options: tuple[str, dict[str, int]] | None = None,
+        options: tuple[str, dict[str, Any]] | None = None,
         version: int = 1,
     ) -> OperatorSpec:
         """Any operator, between tensors that exist."""
@@ -454,7 +454,7 @@ class _Writer:
         code = (spec.kind, spec.version)
         if code not in self.codes:
             self.codes.append(code)
-        options = None if spec.options is None else self._table(*spec.options)
+        options = None if spec.options is None else self._options(*spec.options)
         kind = spec.options_type
         if kind is None and spec.options is not None:
             kind = getattr(tflite.BuiltinOptions, spec.options[0])
@@ -470,6 +470,14 @@ class _Writer:
             else self._array(np.frombuffer(custom, np.uint8), "uint8"),
         }
         return self._table("Operator", fields)
+
+    def _options(self, table: str, fields: Mapping[str, Any]) -> int:
+        """A table of options; lists of numbers become vectors, which have to come first."""
+        written = {
+            name: self._array(value, "int32") if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return self._table(table, written)
 
     def _code(self, kind: str | int, version: int) -> int:
         custom = None

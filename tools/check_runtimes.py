@@ -23,7 +23,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = tuple(
     f"tests/litert/test_{name}.py"
-    for name in ("delegate", "delegate_errors", "delegate_lifetime", "delegate_reads", "runtime")
+    for name in (
+        "delegate",
+        "delegate_errors",
+        "delegate_lifetime",
+        "delegate_reads",
+        "options",
+        "runtime",
+    )
 )
 # What these tests import besides the runtime; older runtimes were built against NumPy 1.
 COMMON = ("pytest>=7.4", "tflite>=2.10", "flatbuffers>=23.5")

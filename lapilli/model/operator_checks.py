@@ -17,7 +17,7 @@ _MANY: Final = 1 << 31
 
 
 @dataclass(frozen=True)
-class _Tensors:
+class TensorCounts:
     """How many an operator has: the fewest and the most inputs, of which those from ``optional`` on
     may be absent (-1), and outputs likewise."""
 
@@ -26,10 +26,10 @@ class _Tensors:
     optional: int = _MANY
 
 
-_UNARY: Final = _Tensors((1, 1))
-_BINARY: Final = _Tensors((2, 2))
-_TERNARY: Final = _Tensors((3, 3))
-_COUNTS: Mapping[str, _Tensors] = {
+_UNARY: Final = TensorCounts((1, 1))
+_BINARY: Final = TensorCounts((2, 2))
+_TERNARY: Final = TensorCounts((3, 3))
+COUNTS: Mapping[str, TensorCounts] = {
     **dict.fromkeys(
         (
             *("ABS", "ELU", "EXP", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "NEG", "RELU"),
@@ -49,16 +49,16 @@ _COUNTS: Mapping[str, _Tensors] = {
         _BINARY,
     ),
     **dict.fromkeys(("PADV2", "SLICE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), _TERNARY),
-    "CONCATENATION": _Tensors((1, _MANY)),
-    "PACK": _Tensors((1, _MANY)),
-    "UNPACK": _Tensors((1, 1), (1, _MANY)),
-    "SPLIT": _Tensors((2, 2), (1, _MANY)),
-    "SPLIT_V": _Tensors((3, 3), (1, _MANY)),
-    "RESHAPE": _Tensors((1, 2)),
-    "STRIDED_SLICE": _Tensors((4, 5)),
-    "FULLY_CONNECTED": _Tensors((2, 3), (1, 2), optional=2),
-    "TRANSPOSE_CONV": _Tensors((3, 4), optional=3),
-    "TOPK_V2": _Tensors((2, 2), (2, 2)),
+    "CONCATENATION": TensorCounts((1, _MANY)),
+    "PACK": TensorCounts((1, _MANY)),
+    "UNPACK": TensorCounts((1, 1), (1, _MANY)),
+    "SPLIT": TensorCounts((2, 2), (1, _MANY)),
+    "SPLIT_V": TensorCounts((3, 3), (1, _MANY)),
+    "RESHAPE": TensorCounts((1, 2)),
+    "STRIDED_SLICE": TensorCounts((4, 5)),
+    "FULLY_CONNECTED": TensorCounts((2, 3), (1, 2), optional=2),
+    "TRANSPOSE_CONV": TensorCounts((3, 4), optional=3),
+    "TOPK_V2": TensorCounts((2, 2), (2, 2)),
 }
 """Kinds whose numbers of tensors are known; convolutions and additions have checks of their own."""
 
@@ -70,12 +70,12 @@ def checked(table: Table, operator: Operator, tensors: tuple[Tensor, ...]) -> Op
         return replace(operator, options=checked_convolution(table, operator, options, tensors))
     if isinstance(options, Addition):
         _check_addition(table, operator, tensors)
-    if operator.kind in _COUNTS:
-        _check_counts(table, operator, _COUNTS[operator.kind])
+    if operator.kind in COUNTS:
+        _check_counts(table, operator, COUNTS[operator.kind])
     return operator
 
 
-def _check_counts(table: Table, operator: Operator, allowed: _Tensors) -> None:
+def _check_counts(table: Table, operator: Operator, allowed: TensorCounts) -> None:
     inputs, outputs = len(operator.inputs), len(operator.outputs)
     fit = allowed.inputs[0] <= inputs <= allowed.inputs[1]
     fit = fit and allowed.outputs[0] <= outputs <= allowed.outputs[1]

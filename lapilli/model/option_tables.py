@@ -51,6 +51,7 @@ _ACTIVATIONS: Final = (
 )
 _PADDINGS: Final = (Padding.SAME, Padding.VALID)
 _INDEX_TYPES: Final = {2: "int32", 4: "int64"}
+_SIDES: Final = ("rows", "columns")
 _OPTIONS_TYPE: Final = Field(3, "options type")
 _OPTIONS: Final = Field(4, "options")
 
@@ -74,9 +75,10 @@ def integer(number: int) -> Member:
     return Member(number, lambda table, field: table.scalar(field, INT32), 0)
 
 
-def boolean(number: int, without: bool = False) -> Member:
+def boolean(number: int, needed: str = "") -> Member:
     """True or false, or an enumeration of two."""
-    return Member(number, lambda table, field: bool(table.scalar(field, UINT8)), without)
+    without = None if needed else False
+    return Member(number, lambda table, field: bool(table.scalar(field, UINT8)), without, needed)
 
 
 def real(number: int) -> Member:
@@ -178,7 +180,7 @@ class Declaration:
 def _words(name: str) -> str:
     """An option's name as messages have it."""
     what, _, along = name.rpartition("_")
-    return f"{what} of the {along}" if along in ("rows", "columns") else name.replace("_", " ")
+    return f"{what} of the {along}" if what and along in _SIDES else name.replace("_", " ")
 
 
 _STRIDE = {"stride_rows": positive(2, "stride"), "stride_columns": positive(1, "stride")}
@@ -258,7 +260,7 @@ TABLES: Mapping[str, Declaration] = {
         offset=boolean(5),
     ),
     "GATHER": Declaration(23, Gathering, axis=integer(0), batch_dimensions=integer(1)),
-    "MIRROR_PAD": Declaration(77, MirrorPadding, symmetric=boolean(0, without=True)),
+    "MIRROR_PAD": Declaration(77, MirrorPadding, symmetric=boolean(0, needed="a mode")),
     "RESIZE_BILINEAR": Declaration(
         15, Resizing, align_corners=boolean(2), half_pixel_centers=boolean(3)
     ),
