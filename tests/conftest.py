@@ -1,21 +1,26 @@
-"""``--long``: also run what is marked ``long``, the whole grids instead of samples of them.
-
-No job of ours may write over its own input, as what it reads would depend on timing: the emulator
-reports one that does, and here that fails the test.
-"""
+"""``--long``: also run what is marked ``long``, the whole grids instead of samples of them."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import pytest
+from hypothesis import HealthCheck, settings
 
-from lapilli.emulator import machine
+COMMON = settings(
+    deadline=None,  # of an example, by the clock: a busy machine is no error
+    suppress_health_check=[HealthCheck.too_slow],  # likewise, of making up the examples
+)
+settings.register_profile("sample", COMMON, derandomize=True)
+"""The same examples in every run, so that a run fails for what was changed and not by chance."""
+settings.register_profile("long", COMMON)
+"""Other examples in each run, and those that failed again."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the whole grids too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("--long") else "sample")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,26 +30,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("long")]
-
-
-class Collector(logging.Handler):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by the logger."""
-        self.texts.append(record.getMessage())
-
-
-@pytest.fixture(autouse=True)
-def no_job_reads_its_own_output(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Unless the test is marked ``reads_own_output``."""
-    collector = Collector()
-    machine.log.addHandler(collector)
-    yield
-    machine.log.removeHandler(collector)
-    if request.node.get_closest_marker("reads_own_output") is None:
-        assert not collector.texts

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from oracle import Instruction
+from work import SOON, computing_time
 
 from lapilli.device.replay import replay
 from lapilli.emulator import EmulatedDevice
 from lapilli.errors import Fault
 from lapilli.hw.bits import Field
 from lapilli.program.recording import RecordedBuffer, Recording
-
-SLOWEST_SECONDS = 2.0
 
 
 def with_bytes(recording: Recording, buffer: int, data: np.ndarray) -> Recording:
@@ -48,13 +45,12 @@ def with_field(
 
 
 def outcome(recording: Recording, device: EmulatedDevice) -> str:
-    """The fault's text, or "" if there was none; fails the test if it took long."""
-    started = time.perf_counter()
-    try:
-        replay(recording, device)
-    except Fault as fault:
-        text = str(fault)
-    else:
-        text = ""
-    assert time.perf_counter() - started < SLOWEST_SECONDS
+    """The fault's text, or "" if there was none; fails the test if that took long."""
+    text = ""
+    with computing_time() as taken:
+        try:
+            replay(recording, device)
+        except Fault as fault:
+            text = str(fault)
+    assert taken.seconds < SOON
     return text

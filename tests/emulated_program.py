@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import numpy as np
+from patience import PATIENCE
 from virtual_npu import NODE, small_input, small_part
 
 from lapilli.device.open import open_device
@@ -61,7 +62,7 @@ def two() -> None:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
     for program in programs:
-        program.communicate("go\n", timeout=60)
+        program.communicate("go\n", timeout=PATIENCE)
     sys.exit(max(program.returncode for program in programs))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from models import ModelBuilder
 from random_graphs import RandomGraph
+from work import SOON, computing_time
 
 from lapilli.compiler import verdict as judging
 from lapilli.compiler.stages import SCHEDULES, chip_named, compile_graph
@@ -30,7 +30,6 @@ from lapilli.program.program import Program
 
 CHIPS = ("a311d", "imx8mp")
 GRAPHS = (2, 8, 13, 14, 18, 24)
-SLOWEST_SECONDS = 5.0
 LARGEST_RUN = 4 << 20
 """Bytes of a part's buffers up to which it is run: damaged shapes can ask for hours of work."""
 EXTREMES = (0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFFE, 0x80000000, 255, 8192)
@@ -139,30 +138,22 @@ def _put(data: bytes, at: int, new: bytes) -> bytes:
 
 
 def travel(mutant: Mutant) -> Outcome:
-    """From bytes to values on both chips; what is slow gets a second chance."""
-    outcome = _timed(mutant)
-    if outcome.seconds > SLOWEST_SECONDS:
-        outcome = _timed(mutant)
-    if not outcome.problem and outcome.seconds > SLOWEST_SECONDS:
-        problem = f"took {outcome.seconds:.1f} s"
-        return Outcome(mutant, outcome.ended, outcome.detail, outcome.seconds, problem)
-    return outcome
-
-
-def _timed(mutant: Mutant) -> Outcome:
-    started = time.perf_counter()
+    """From bytes to values on both chips."""
     ended, detail, problem = "refused", "", ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            ended, detail = _travel(mutant)
-    except Fault as fault:
-        problem = f"the program faults: {fault}"
-    except LapilliError as error:
-        detail = f"{type(error).__name__}: {error}"
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-    return Outcome(mutant, ended, detail, time.perf_counter() - started, problem)
+    with computing_time() as taken:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                ended, detail = _travel(mutant)
+        except Fault as fault:
+            problem = f"the program faults: {fault}"
+        except LapilliError as error:
+            detail = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+    if not problem and taken.seconds > SOON:
+        problem = f"computed for {taken.seconds:.1f} s"
+    return Outcome(mutant, ended, detail, taken.seconds, problem)
 
 
 def _travel(mutant: Mutant) -> tuple[str, str]:

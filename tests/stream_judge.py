@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import resource
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +29,7 @@ from stream_sources import (
     Mutant,
     Source,
 )
+from work import SOON, computing_time
 
 from lapilli.compiler.stages import chip_named
 from lapilli.emulator import EmulatedDevice, machine
@@ -39,7 +39,6 @@ from lapilli.hw.tp import TP
 from lapilli.program.program import Bytes
 from lapilli.program.recording import Recording
 
-SLOWEST_SECONDS = 2.0
 MOST_BYTES = 512 << 20
 """What a mutant may take on top of what the process has."""
 MARGIN = 4096
@@ -109,13 +108,7 @@ class Judge:
             self._expected[source.name] = run.after
 
     def judge(self, mutant: Mutant) -> Verdict:
-        """Run a mutant; what is slow gets a second chance, as the machine may be busy."""
-        verdict = self._judge(mutant)
-        if verdict.seconds > SLOWEST_SECONDS:
-            verdict = self._judge(mutant)
-        return verdict
-
-    def _judge(self, mutant: Mutant) -> Verdict:
+        """Run a mutant, twice."""
         source = self._sources[mutant.source]
         recording = mutant.apply(source)
         start = _reset_peak()
@@ -124,8 +117,8 @@ class Judge:
         problem = next((run.problem for run in runs if run.problem), "")
         problem = problem or _compare(*runs, recording, mutant.unlisted)
         seconds = max(run.seconds for run in runs)
-        if not problem and seconds > SLOWEST_SECONDS:
-            problem = f"took {seconds:.1f} s"
+        if not problem and seconds > SOON:
+            problem = f"computed for {seconds:.1f} s"
         if not problem and peak > MOST_BYTES:
             problem = f"took {peak >> 20} MiB"
         ended = "fault" if runs[0].text else "other values"
@@ -178,8 +171,8 @@ def _run(recording: Recording, chip: str, unlisted: int | None, seed: int) -> Ru
         run.before = [arena.copy() for arena in arenas]
         kept = [stranger.data.copy() for stranger in strangers]
         listed = [buffer for i, buffer in enumerate(buffers) if i != unlisted]
-        started = time.perf_counter()
-        with patch.object(machine, "ListedMemory", Observed), warnings.catch_warnings():
+        watched = patch.object(machine, "ListedMemory", Observed)
+        with computing_time() as taken, watched, warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
                 device.wait(device.submit(recording.commands, listed))
@@ -187,7 +180,7 @@ def _run(recording: Recording, chip: str, unlisted: int | None, seed: int) -> Ru
                 run.text = str(fault)
             except Exception as error:
                 run.problem = f"{type(error).__name__}: {error}"
-        run.seconds = time.perf_counter() - started
+        run.seconds = taken.seconds
         run.after = arenas
         pairs = zip(strangers, kept, strict=True)
         run.strangers_kept = all(np.array_equal(s.data, old) for s, old in pairs)

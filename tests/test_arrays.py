@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import lzma
 import struct
-import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from work import counted_bytes
 
 from lapilli import arrays
 from lapilli.errors import ModelError
@@ -71,15 +71,10 @@ def test_wrong_files_are_one_error(tmp_path: Path, data: bytes, packed: bool) ->
     else:
         path.write_bytes(data)
     read: Callable[[Path], object] = arrays.load_npz if packed else arrays.load_npy
-    tracemalloc.start()
-    try:
-        with pytest.raises(ModelError, match=r"x\.np"):
-            read(path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    with counted_bytes() as taken, pytest.raises(ModelError, match=r"x\.np"):
+        read(path)
     # Parsing a header takes some hundred bytes for each of its letters.
-    assert peak < (1 << 20) + 400 * len(data)
+    assert taken.peak_bytes < (1 << 20) + 400 * len(data)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +122,9 @@ def test_compressions_that_numpy_does_not_write(tmp_path: Path, method: int) -> 
 def test_what_an_archive_unpacks_to_is_limited(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1 << 20), b=np.zeros(1 << 20))
     assert (tmp_path / "x.npz").stat().st_size < 1 << 15
-    tracemalloc.start()
-    try:
-        with pytest.raises(ModelError, match="at most 1048576 are read"):
-            arrays.load_npz(tmp_path / "x.npz", 1 << 20)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 1 << 20
+    with counted_bytes() as taken, pytest.raises(ModelError, match="at most 1048576 are read"):
+        arrays.load_npz(tmp_path / "x.npz", 1 << 20)
+    assert taken.peak_bytes < 1 << 20
 
 
 def test_a_name_that_comes_twice(tmp_path: Path) -> None:

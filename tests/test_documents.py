@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_architecture_picture as drawing  # noqa: E402
-from test_layers import ROOMS  # noqa: E402
+from rooms import ROOMS  # noqa: E402
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")

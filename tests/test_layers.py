@@ -12,37 +12,11 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from rooms import ROOMS
+
 import lapilli
 
 PACKAGE = Path(lapilli.__file__).parent
-
-ROOMS = (
-    "data",  # files that are read, no code
-    "version",
-    "printable",
-    "hw",
-    "errors",
-    "timing",
-    "files",
-    "arrays",
-    "model",
-    "reference",
-    "postprocess",
-    "program",
-    "compiler",
-    "emulator",
-    "device",
-    "virtual",
-    "litert",
-    "answers",
-    "diff",
-    "profile",
-    "selftest",
-    "cli",
-    "__init__",  # the package's face: public names, imported when first asked for
-    "__main__",
-)
-"""From the ground up."""
 
 SHARED_ROOMS = {"hw", "timing", "errors", "printable"}
 HANDED_OVER = {"lapilli.program.program"}

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import virtual_npu
+from patience import PATIENCE
 
 from lapilli.device.system import KernelSystem
 from lapilli.program.program import Bytes
@@ -26,8 +27,6 @@ from lapilli.virtual.objects import Client
 from lapilli.virtual.server import Server
 from lapilli.virtual.system import memoryview_of
 
-PATIENCE = 5.0
-"""Seconds for the server to notice that a descriptor was opened or closed."""
 current: list[VirtualKernel] = []
 """The kernel behind the node now."""
 openings: list[str] = []

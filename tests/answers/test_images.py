@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from models import ModelBuilder
 from numpy.typing import NDArray
+from work import counted_bytes
 
 from lapilli.answers import images
 from lapilli.answers.inputs import load_input, read_input
@@ -343,12 +343,8 @@ def test_a_pictures_memory_is_bounded_by_its_pixels(
     """What NumPy and Python allocate; Pillow holds four bytes a pixel more. The input's memory
     depends on the input alone, however narrow the picture."""
     path = saved(tmp_path / "x.png", Image.new("RGB", (columns, rows)).convert(mode))
-    tracemalloc.start()
-    try:
+    with counted_bytes() as taken:
         pixels = images.load_picture(path, 3)
         images.to_input(pixels, (1, 16, 16, 3), "float32")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
     in_one_band = columns if rows == 1 else images.BAND_PIXELS
-    assert peak < 3 * columns * rows + 7 * in_one_band + (1 << 20)
+    assert taken.peak_bytes < 3 * columns * rows + 7 * in_one_band + (1 << 20)

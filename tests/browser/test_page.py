@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 if os.environ.get("LAPILLI_BROWSER") != "1":
     pytest.skip("browser tests are run by make test-browser", allow_module_level=True)

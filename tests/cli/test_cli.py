@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from models import ModelBuilder
+from patience import PATIENCE
 from shared_data import shared_data
 
 import lapilli
@@ -25,7 +26,6 @@ from lapilli.program import program_file
 
 ROOT = Path(lapilli.__file__).parents[1]
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
-SLOWEST_HELP = 0.3
 COMMANDS_HERE = ("compile", "dump", "explain", "replay")
 
 
@@ -37,7 +37,7 @@ def process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     return subprocess.run(
         [sys.executable, "-m", "lapilli", *map(str, arguments)],
-        capture_output=True, text=True, env=environment, timeout=60, check=False, **more,
+        capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False, **more,
     )  # fmt: skip
 
 
@@ -92,27 +92,27 @@ def hostile_model() -> bytes:
 # --------------------------------------------------------------------------------------- all of it
 
 
-def test_help_lists_every_command_and_is_quick() -> None:
-    process("--help")
-    began = time.perf_counter()
+def test_help_lists_every_command() -> None:
     result = process("--help")
-    seconds = time.perf_counter() - began
     assert result.returncode == ExitCode.OK
     for name, entry in COMMANDS.items():
         assert name in result.stdout and entry.help in result.stdout
-    assert seconds < SLOWEST_HELP * 2  # twice, because others may use this machine
 
 
-def test_help_imports_neither_numpy_nor_a_command() -> None:
+def test_help_is_quick_as_it_imports_little_beside_click() -> None:
     code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom lapilli.cli import commands\n"
-        "CliRunner().invoke(commands, ['--help'])\n"
-        "print([m for m in ('numpy', 'rich', 'lapilli.cli.compile') if m in sys.modules])"
+        "import sys, click.testing, locale\nbefore = set(sys.modules)\n"
+        "from lapilli.cli import commands\n"
+        "click.testing.CliRunner().invoke(commands, ['--help'])\n"
+        "print(*sorted(set(sys.modules) - before))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert found.stdout.strip() == "[]"
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).stdout.split()  # fmt: skip
+    assert len(found) < 40  # click itself takes some 90
+    assert sum(name.split(".")[0] == "lapilli" for name in found) < 12
+    assert not {"numpy", "rich", "lapilli.cli.compile"} & set(found)
 
 
 @pytest.mark.parametrize("name", COMMANDS_HERE)
@@ -208,7 +208,8 @@ def test_a_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch, how: s
 
 
 def test_a_closed_output_is_no_error(program: Path) -> None:
-    code = f"{sys.executable} -m lapilli dump {program} | head -1; echo ${{PIPESTATUS[0]}}"
+    command = shlex.join([sys.executable, "-m", "lapilli", "dump", str(program)])
+    code = f"{command} | head -1; echo ${{PIPESTATUS[0]}}"
     found = subprocess.run(
         ["bash", "-c", code],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},

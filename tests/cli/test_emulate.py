@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from virtual_npu import chip_called, small_part
 
 from lapilli.device.open import open_device
@@ -28,7 +29,6 @@ from lapilli.virtual.kernel import Settings, VirtualKernel
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
-TIMEOUT = 60
 LIBDRM = ctypes.util.find_library("drm")
 HARDENED = ("-O2", "-D_FORTIFY_SOURCE=2")
 needs_compiler = pytest.mark.skipif(
@@ -50,7 +50,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def emulate(surroundings: dict[str, str], *words: object) -> Done:
     command = [sys.executable, "-m", "lapilli", "emulate", *map(str, words)]
     return subprocess.run(
-        command, env=surroundings, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        command, env=surroundings, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
@@ -68,7 +68,7 @@ def test_the_device_layers_tests_pass_through_the_library(
     files = ["tests/device/test_drm_device.py", "tests/device/test_fault_injection.py"]
     options = ["-p", "no:cacheprovider", "--basetemp", tmp_path / "inner"]
     done = subprocess.run(
-        [*command, *options, *files], cwd=ROOT, env=environment, text=True, timeout=300,
+        [*command, *options, *files], cwd=ROOT, env=environment, text=True, timeout=PATIENCE,
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,13 +159,13 @@ def test_commands_that_can_not_be_started(surroundings: dict[str, str], tmp_path
 
 @needs_compiler
 def test_signals_are_handed_on(surroundings: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "lapilli", "emulate", "sh", "-c", "echo ready; exec sleep 60"]
+    command = [sys.executable, "-m", "lapilli", "emulate", "sh", "-c", "echo ready; exec sleep 900"]
     with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, text=True,
                           stderr=subprocess.DEVNULL) as running:  # fmt: skip
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
-        assert running.wait(TIMEOUT) == 143
+        assert running.wait(PATIENCE) == 143
 
 
 def test_arguments_are_checked_first(surroundings: dict[str, str], tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ class Caller:
     def send(self, message: bytes) -> socket.socket:
         """Our end of the channel of a call that begins with ``message``."""
         ours, theirs = socket.socketpair()
-        ours.settimeout(10)
+        ours.settimeout(PATIENCE)
         with theirs:
             socket.send_fds(self.connection, [b"\0"], [theirs.fileno()])
         ours.sendall(message)

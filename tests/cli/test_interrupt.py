@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from patience import PATIENCE
 
 import lapilli
 from lapilli.cli import commands
@@ -90,23 +91,19 @@ def test_while_a_model_is_read_or_compiled(
 
 
 SWALLOWS = """
-import os, signal, sys, threading, time
+import contextlib, signal, sys, threading
 from lapilli.cli import commands, main
 import click
 
 @click.command()
 def swallows():
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
-        time.sleep(60)
+        signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
         print("first", flush=True)
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-    while True:
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            pass
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    threading.Event().wait()
 
 commands.get_command = lambda context, name: swallows
 sys.argv = ["lapilli", "swallows"]
@@ -117,8 +114,8 @@ main()
 def test_the_second_ends_at_once() -> None:
     """Also where the first was lost, as exceptions in callbacks and destructors are."""
     done = subprocess.run(
-        [sys.executable, "-c", SWALLOWS], capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", SWALLOWS], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
     assert done.stdout == "first\n"

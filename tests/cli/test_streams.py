@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from patience import PATIENCE
 
 import lapilli
 from lapilli.cli import commands
@@ -22,8 +24,8 @@ from lapilli.printable import as_utf8
 
 ROOT = Path(lapilli.__file__).parents[1]
 DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
-EXPLAIN = f"explain {DIGITS}"
-RUN = f"run {DIGITS} --input x.npy --device emulator:a311d"
+EXPLAIN = f"explain {shlex.quote(str(DIGITS))}"
+RUN = f"run {shlex.quote(str(DIGITS))} --input x.npy --device emulator:a311d"
 
 
 @pytest.fixture
@@ -34,10 +36,10 @@ def folder(tmp_path: Path) -> Path:
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command line of the shell, with ``lapilli`` in it."""
-    line = command.replace("lapilli", f"{sys.executable} -m lapilli", 1)
+    line = command.replace("lapilli", f"{shlex.quote(sys.executable)} -m lapilli", 1)
     return subprocess.run(
         ["bash", "-c", line],
-        capture_output=True, text=True, check=False, timeout=120, cwd=folder,
+        capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 

@@ -93,7 +93,7 @@ def test_padding(
     assert np.array_equal(result.reshape(wanted.shape), wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(257, 257, 257)
 @example(1, 1, 1)
 @given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300))

@@ -109,7 +109,7 @@ def check_reads_back(of: NnJob, superblocks: int, data: bytes, run_bits: int) ->
         assert kernel == source.kernel(channel)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(jobs(), st.sampled_from([0, 1, 2, 3, 4, 5, 8]))
 def test_written_weights_read_back(made: tuple[NnJob, int], widest: int) -> None:
     of, superblocks = made
@@ -122,7 +122,7 @@ def test_written_weights_read_back(made: tuple[NnJob, int], widest: int) -> None
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(jobs(), st.sampled_from([0, 2, 5, 8]))
 def test_every_byte_is_what_the_documented_writer_gives(
     made: tuple[NnJob, int], widest: int
@@ -133,7 +133,7 @@ def test_every_byte_is_what_the_documented_writer_gives(
     assert ours.data.tobytes() == theirs
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(jobs())
 def test_the_emulator_reads_the_same_kernels(made: tuple[NnJob, int]) -> None:
     coefficients = pytest.importorskip("lapilli.emulator.coefficients_v7")

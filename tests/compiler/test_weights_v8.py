@@ -92,7 +92,7 @@ def jobs(draw: st.DrawFn) -> tuple[NnJob, int, int]:
     return of, superblocks, cores
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(jobs())
 def test_written_weights_are_the_documented_ones_and_read_back(
     made: tuple[NnJob, int, int],
@@ -143,7 +143,7 @@ def test_a_core_with_more_kernels_than_a_byte_counts() -> None:
 # ----------------------------------------------------------------------------------- the symbol map
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 3), min_size=256, max_size=256))
 @example([1] * 256)
 def test_lengths_are_sorted_as_the_documented_network_does(counts: list[int]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from virtual_npu import NODE, Board, FastClock, board, chip_called, small_input, small_part
 
 from lapilli.compiler.stages import compile_model
@@ -299,7 +300,7 @@ def test_results_come_in_order(depth: int) -> None:
         futures = [pipeline.submit(small_input(seed)) for seed in range(8)]
         for seed, future in enumerate(futures):
             expected = emulated(seed)
-            found = future.result(timeout=30)
+            found = future.result(timeout=PATIENCE)
             assert all(np.array_equal(found[tensor], expected[tensor]) for tensor in expected)
     assert machine.kernel.used_bytes == 0
 
@@ -316,8 +317,8 @@ def test_two_are_in_flight() -> None:
         thread.join(0.1)
         assert not third
         device.may_end.set()
-        thread.join(10)
-        assert third and second.result(10)
+        thread.join(PATIENCE)
+        assert third and second.result(PATIENCE)
 
 
 class SlowDevice(DrmDevice):
@@ -328,7 +329,7 @@ class SlowDevice(DrmDevice):
         self.may_end = threading.Event()
 
     def wait(self, fence: int, timeout: float = 5.0) -> None:
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(PATIENCE)
         super().wait(fence, timeout)
 
 
@@ -338,7 +339,7 @@ def test_a_hang_in_the_pipeline_ends_it() -> None:
     device = DrmDevice(NODE, FaultySystem(machine.system, machine.clock, injection))
     with device, Pipeline(device, PART) as pipeline:
         future = pipeline.submit(small_input())
-        assert isinstance(future.exception(10), HangError)
+        assert isinstance(future.exception(PATIENCE), HangError)
         with pytest.raises(DeviceError, match="an earlier inference failed"):
             pipeline.submit(small_input())
     with pytest.raises(DeviceError, match="the pipeline is closed"):
@@ -350,7 +351,7 @@ def test_wrong_inputs_do_not_cost_a_slot() -> None:
         for _ in range(3):
             with pytest.raises(ValueError, match="takes uint8"):
                 pipeline.submit({tensor: v[:, :2] for tensor, v in small_input().items()})
-        assert pipeline.submit(small_input()).result(10)
+        assert pipeline.submit(small_input()).result(PATIENCE)
 
 
 def test_a_pipeline_takes_programs_of_one_part() -> None:

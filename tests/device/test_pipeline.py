@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from models import ModelBuilder
+from patience import PATIENCE
 from virtual_npu import chip_called, small_input, small_part
 
 from lapilli.compiler.stages import compile_graph
@@ -56,7 +57,7 @@ def test_incomplete_or_wrong_inputs_are_refused(inputs: dict[int, Any], message:
                 loaded.run(inputs)
         with Pipeline(device, PROGRAM) as pipeline:
             for _ in range(3):
-                assert int(pipeline.submit({0: A, 1: A}).result(20)[2].max()) == 200
+                assert int(pipeline.submit({0: A, 1: A}).result(PATIENCE)[2].max()) == 200
                 with pytest.raises(UsageError, match=message):
                     pipeline.submit(inputs)
 
@@ -93,9 +94,9 @@ def test_a_futures_callback_may_submit(depth: int) -> None:
     with open_device(EMULATOR) as device, Pipeline(device, PART, depth) as pipeline:  # type: ignore[attr-defined]
         for seed in range(3):
             pipeline.submit(small_input(seed)).add_done_callback(again)
-        assert ended.wait(60)
+        assert ended.wait(PATIENCE)
         for future in list(futures):
-            assert future.result(20)
+            assert future.result(PATIENCE)
 
 
 def test_a_futures_callback_may_close_the_pipeline() -> None:
@@ -108,7 +109,7 @@ def test_a_futures_callback_may_close_the_pipeline() -> None:
         closed.set()
 
     pipeline.submit(small_input()).add_done_callback(close)
-    assert closed.wait(60)
+    assert closed.wait(PATIENCE)
     with pytest.raises(DeviceError, match="closed"):
         pipeline.submit(small_input())
     pipeline.close()

@@ -89,7 +89,7 @@ def test_a_closed_device_does_nothing(device: EmulatedDevice) -> None:
         device.submit(np.zeros(2, np.uint32), [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 20000), st.booleans()), max_size=40))
 def test_live_buffers_never_overlap(steps: list[tuple[int, bool]]) -> None:
     space = AddressSpace()

@@ -148,7 +148,7 @@ def jobs(draw: st.DrawFn) -> Job:
     return Job(fields, case, rng.integers(0, 256, (channels, *in_stride), dtype=np.uint8))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs())
 def test_any_convolution_equals_the_loop_nest(job: Job) -> None:
     size = len(job.case.plane) * job.fields["out_image_x_stride"] * job.fields["out_image_y_stride"]

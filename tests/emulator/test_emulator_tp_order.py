@@ -109,7 +109,7 @@ def moves(draw: st.DrawFn) -> tuple[Fields, np.ndarray]:
     return fields, np.arange(x * y * z, dtype=np.uint8).reshape(z, y, x) + 50
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(moves())
 def test_any_window_and_loops_equal_counters_that_step(case: tuple[Fields, np.ndarray]) -> None:
     fields, image = case

@@ -118,7 +118,7 @@ def tables(draw: st.DrawFn) -> tuple[np.ndarray, Fields]:
     return table, fields
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables())
 def test_any_table_equals_fractions(case: tuple[np.ndarray, Fields]) -> None:
     table, fields = case

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from coefficients_v8 import (
 from decoded_v8 import dense, differences_of, read, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from work import counted_calls
 
 from lapilli.compiler.encode import weights_v8
 from lapilli.compiler.jobs import Kernels
@@ -29,8 +29,6 @@ from lapilli.emulator import accelerate
 from lapilli.emulator.coefficients_v8 import WORTH_COMPILING, code_of
 from lapilli.emulator.kernels import KernelShape
 from lapilli.errors import Fault
-
-SLOWEST_SECONDS = 2.0
 
 
 @st.composite
@@ -68,7 +66,7 @@ def check(source: Source) -> None:
     assert found.nonzero == np.count_nonzero(expected)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sources())
 def test_what_the_writer_wrote_is_read(source: Source) -> None:
     check(source)
@@ -152,7 +150,7 @@ def test_tables_are_made_once_for_a_map() -> None:
     assert code_of(tuple(range(8))) is code_of(tuple(range(8)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.integers(0, 3), min_size=9, max_size=9))
 def test_ties_of_the_symbol_map_come_out_as_the_network_leaves_them(counts: list[int]) -> None:
     bytes_of_class = [0, 0xFF, 2, 4, 8, 16, 32, 64, 127]
@@ -256,7 +254,7 @@ def test_pairs_behind_the_last_byte_are_checked() -> None:
         read(buffer(changed), shape)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(sources(), st.integers(0, 1 << 32))
 def test_random_damage_is_read_or_a_fault(source: Source, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -271,7 +269,7 @@ def test_random_damage_is_read_or_a_fault(source: Source, seed: int) -> None:
     assert len(found.bias) == len(found.plane_offset) == source.channels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sources(), st.integers(0, 1 << 32))
 def test_damage_inside_a_stream_names_the_core(source: Source, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -286,7 +284,7 @@ def test_damage_inside_a_stream_names_the_core(source: Source, seed: int) -> Non
     assert re.match(r"$|coefficient stream of core \d+: .*(bit|kernels)", text)
 
 
-def test_as_many_superblocks_as_there_can_be_take_little_time() -> None:
+def test_as_many_superblocks_as_there_can_be_are_walked_once() -> None:
     count = (1 << 14) - 1
     symbols = (0, 1, 2, 3, 4, 5, 6, 7)
     streams = [
@@ -295,7 +293,8 @@ def test_as_many_superblocks_as_there_can_be_take_little_time() -> None:
     ]
     header = header_of(symbols, [len(bits) for bits in streams])
     data = header + b"".join(pack(bits) for bits in streams) + bytes(4 * count)
-    started = time.perf_counter()
-    found = read(data, KernelShape(1, 3, 3, 1, 0, count))
-    assert time.perf_counter() - started < SLOWEST_SECONDS
+    read(data, KernelShape(1, 3, 3, 1, 0, count))  # also makes machine code of what is worth it
+    with counted_calls() as taken:
+        found = read(data, KernelShape(1, 3, 3, 1, 0, count))
+    assert taken.calls < 20 * count  # it is some 9
     assert found.nonzero == 0 and len(found.bias) == count

@@ -177,7 +177,7 @@ def jobs(draw: st.DrawFn) -> Job:
     return Job(fields, source, rng.integers(0, 256, (planes, *in_stride), dtype=np.uint8))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs())
 def test_any_convolution_equals_the_loop_nest(job: Job) -> None:
     plane = job.fields["out_image_x_stride"] * job.fields["out_image_y_stride"]

@@ -16,6 +16,7 @@ import pytest
 from cases import Array, issue_grid
 from comparing import CHIP, compare, run_litert
 from models import ModelBuilder
+from patience import PATIENCE
 
 from lapilli.compiler.stages import compile_part
 from lapilli.device.runner import LoadedPart
@@ -110,7 +111,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     if failures:
         raise failures[0]

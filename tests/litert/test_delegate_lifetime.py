@@ -20,6 +20,7 @@ from fake_npu import (
     small_model,
 )
 from models import ModelBuilder
+from patience import PATIENCE
 
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert.delegate import Delegate
@@ -73,7 +74,7 @@ def test_two_threads(shared: bool) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not failures
     assert not any(thread.is_alive() for thread in threads)
 
@@ -216,7 +217,7 @@ def test_python_ends_while_an_interpreter_lives(ending: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import plugin, plugin_build
@@ -103,7 +104,11 @@ def test_a_c_program_creates_and_destroys_delegates(
     compiler = plugin_build._compiler()
     subprocess.run([compiler, "-o", program, source, "-ldl"], check=True)
     done = subprocess.run(
-        [program, library, key, value], capture_output=True, text=True, check=False, timeout=60
+        [program, library, key, value],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stdout.startswith(text)) == (code, True), done
 

@@ -165,7 +165,7 @@ JOB = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     jobs=st.lists(JOB, min_size=1, max_size=12),
     cpu=st.lists(st.floats(0, 0.1), min_size=3, max_size=3),

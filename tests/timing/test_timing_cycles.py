@@ -55,7 +55,7 @@ def test_work_of_the_host_is_a_sum_of_its_own() -> None:
 
 
 @given(st.lists(st.integers(0, 1 << 24), min_size=6, max_size=6), st.integers(0, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_more_of_anything_never_takes_less_time(amounts: list[int], grown: int) -> None:
     def total(values: list[int]) -> int:
         coefficients, image, output, cached, weights, tokens = values
@@ -75,7 +75,7 @@ def test_more_of_anything_never_takes_less_time(amounts: list[int], grown: int) 
 
 
 @given(st.sampled_from([field.name for field in fields(TimingConstants)]), st.floats(1, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_faster_hardware_never_takes_longer(name: str, factor: float) -> None:
     slower = name in ("zero_run_cycles", "nn_start_cycles", "tp_start_cycles")
     changed = replace(

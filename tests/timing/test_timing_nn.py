@@ -138,7 +138,7 @@ def test_no_kernel_is_applied_faster_than_at_the_peak() -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 64), st.integers(-4, 0), st.integers(1, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_tiles_fetch_no_less_than_one_tile_does(
     size: int, tile: int, offset: int, kernel: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_tiles_fetch_no_less_than_one_tile_does(
 
 
 @given(st.integers(1, 20), st.integers(1, 10), st.integers(0, 2000), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_on_chip_memory_never_adds_traffic(columns: int, rows: int, kept: int, image: bool) -> None:
     task = replace(
         TASK, columns=replace(TASK.columns, tile=columns), rows=replace(TASK.rows, tile=rows)

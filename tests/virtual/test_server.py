@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from virtual_npu import chip_called
 
 from lapilli.virtual.kernel import Settings, VirtualKernel
@@ -28,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def connected(path: Path) -> socket.socket:
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    end.settimeout(20)
+    end.settimeout(PATIENCE)
     end.connect(str(path))
     return end
 
@@ -37,7 +38,7 @@ def answered(connection: socket.socket) -> bool:
     """Whether a call gets an answer, or the connection ends."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(20)
+        ours.settimeout(PATIENCE)
         try:
             socket.send_fds(connection, [b"x"], [theirs.fileno()])
         except OSError:

@@ -100,7 +100,7 @@ def emulated(table: Table) -> np.ndarray:
     return bytes_through(table.words.tolist(), table.fields)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_tables())
 def test_the_compiler_and_the_emulator_agree_on_what_a_table_stores(table: Table) -> None:
     assert np.array_equal(tables.evaluate(table), emulated(table))

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SECONDS = 20.0
 
 
 def find() -> str | None:
@@ -71,7 +72,7 @@ class Chromium:
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + PATIENCE
         while True:
             found = self._read(end)
             if found.get("id") == self._number:
@@ -106,7 +107,7 @@ class Chromium:
 
     def until(self, holds: Callable[[], object]) -> None:
         """Ask again until it holds."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, "waited too long"
             time.sleep(0.02)
@@ -168,7 +169,7 @@ class Chromium:
         except (AssertionError, OSError):
             self._process.terminate()
         finally:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             os.close(self._in)
             os.close(self._out)
 
