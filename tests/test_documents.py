@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -125,3 +126,11 @@ def test_the_texts_of_the_picture_fit_their_boxes() -> None:
             longest = max(7 * len(line) for line in box.question)
             longest = max(longest, 9.1 * len(box.name), *(7.3 * len(step) for step in box.steps))
             assert longest <= width - 2 * drawing.PADDING, box.name
+
+
+def test_the_page_of_operators_is_current() -> None:
+    tool = ROOT / "tools" / "make_operator_table.py"
+    found = subprocess.run(
+        [sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout
