@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
 from models import ModelBuilder
 from numpy.typing import NDArray
+
+from lapilli.litert import runtime as litert
 
 KIND = "CUSTOM:TFLite_Detection_PostProcess"
 OPTIONS: Mapping[str, Any] = {
@@ -134,7 +135,7 @@ class DetectorCase:
 def litert_detections(model: bytes, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Boxes, classes, scores and count by LiteRT on one thread: with more, its suppression of each
     class by itself leaves out a class in some cases. RuntimeError if it fails."""
-    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter = litert.interpreter_class()(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     for detail, values in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.set_tensor(detail["index"], values)

@@ -27,6 +27,7 @@ TESTS = tuple(
         "delegate",
         "delegate_errors",
         "delegate_lifetime",
+        "delegate_postprocess",
         "delegate_reads",
         "options",
         "runtime",

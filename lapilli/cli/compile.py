@@ -12,7 +12,7 @@ import click
 
 from lapilli.cli import text
 from lapilli.compiler import stages as compiler
-from lapilli.compiler.verdict import Verdict, judge_all
+from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
@@ -71,6 +71,11 @@ class Summary:
     is_flag=True,
     help="Leave convolutions whose output channels are no multiple of 8 to the CPU.",
 )
+@click.option(
+    "--no-postprocess",
+    is_flag=True,
+    help="Let the NPU take what the delegate does on the host behind a detector.",
+)
 def compile_command(
     model: str,
     chip: str,
@@ -82,6 +87,7 @@ def compile_command(
     no_image_cache: bool,
     no_kernel_cache: bool,
     only_divisible_channels: bool,
+    no_postprocess: bool,
 ) -> None:
     """Compile MODEL.tflite to a program for an NPU."""
     began = time.perf_counter()
@@ -89,9 +95,15 @@ def compile_command(
     data = tflite.read_file(model)
     graph = tflite.parse(data, Path(model).name, source=model)
     options = compiler.CompileOptions(
-        not no_zero_runs, not no_image_cache, not no_kernel_cache, only_divisible_channels
+        not no_zero_runs,
+        not no_image_cache,
+        not no_kernel_cache,
+        only_divisible_channels,
+        not no_postprocess,
     )
-    left = [v for v in judge_all(graph, found, options.rules) if not v.supported]
+    verdicts = options.verdicts(graph, found)
+    on_cpu = [verdict for verdict in verdicts if not verdict.supported]
+    left = left_over(verdicts)
     if strict and left:
         _refuse(graph, left)
     program = compiler.compile_graph(graph, found, schedule, tflite.digest(data), options)
@@ -102,7 +114,7 @@ def compile_command(
         path,
         len(program_file.to_bytes(program)),
         len(graph.operators),
-        len(left),
+        len(on_cpu),
         time.perf_counter() - began,
     )
     click.echo(_line(summary), err=True)

@@ -12,6 +12,7 @@ from lapilli.cli import text
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.explanation import Explanation, OperatorLine
+from lapilli.compiler.verdict import ON_HOST, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 
@@ -42,7 +43,7 @@ def explain(model: str, chip: str, min_partition: int, strict: bool, as_json: bo
         click.echo(json.dumps(explanation.to_json(report), indent=2))
     else:
         _print(report)
-    left = len(report.operators) - report.on_npu
+    left = len(left_over(line.verdict for line in report.operators))
     if strict and left:
         sys.stdout.flush()
         raise Unsupported(
@@ -61,7 +62,10 @@ def _print(report: Explanation) -> None:
         first, example = lines[0], ""
         if first.verdict.found != first.operator.kind:
             example = f" Found first: {first.verdict.found}."
-        _print_wrapped(f"{number:3}  ", f"{allowed} Broken by {_ranges(operators)}.{example}")
+        body = f"{allowed} Broken by {_ranges(operators)}.{example}"
+        if first.verdict.rule == ON_HOST:
+            body = f"{allowed[:-1]}: {_ranges(operators)}."
+        _print_wrapped(f"{number:3}  ", body)
         for remedy, indices in _remedies(lines).items():
             which = "" if len(indices) == len(lines) else f" ({_ranges(indices)})"
             _print_wrapped("     ", f"What to do{which}: {remedy}")

@@ -22,6 +22,7 @@ from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options
 from lapilli.cli.text import count, say
+from lapilli.compiler.verdict import ON_HOST
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
@@ -190,7 +191,7 @@ def _check_place(path: str) -> None:
 
 
 def _refuse_cpu_operators(inference: Inference) -> None:
-    left = inference.cpu_operators()
+    left = [found for found in inference.cpu_operators() if found.rule != ON_HOST]
     if left:
         first = left[0]
         raise Unsupported(

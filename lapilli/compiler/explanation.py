@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lapilli.compiler import partition
-from lapilli.compiler.verdict import Verdict, judge_all
+from lapilli.compiler.verdict import Verdict, judge_all, with_host
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.macs import macs
@@ -67,7 +67,8 @@ class Explanation:
 def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
     """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
     left to the CPU."""
-    verdicts = _without_small_parts(graph, judge_all(graph, chip), min_partition)
+    judged = with_host(graph, judge_all(graph, chip))
+    verdicts = _without_small_parts(graph, judged, min_partition)
     lines = tuple(
         _line(graph, operator, verdict)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)

@@ -22,6 +22,7 @@ from lapilli.compiler.options import LoweringOptions
 from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling
 from lapilli.compiler.unsigned import as_unsigned
+from lapilli.compiler.verdict import Verdict
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.hw.nn import Caching
@@ -39,17 +40,26 @@ class CompileOptions:
     tile's input in the on-chip memory between superblocks. ``kernel_cache``: keep coefficients
     there between tiles. ``only_divisible_channels``: leave convolutions whose output channels are
     no multiple of 8 to the CPU. The defaults change nothing.
+
+    ``postprocess``: leave to the host what the delegate does there itself, a detector's
+    post-processing with what stands in front of it.
     """
 
     zero_runs: bool = True
     image_cache: bool = True
     kernel_cache: bool = True
     only_divisible_channels: bool = False
+    postprocess: bool = True
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Restrictions on top of the chip's."""
         return (divisible_channels,) if self.only_divisible_channels else ()
+
+    def verdicts(self, graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
+        """What the NPU takes."""
+        found = verdict.judge_all(graph, chip, self.rules)
+        return verdict.with_host(graph, found) if self.postprocess else found
 
 
 DEFAULT_OPTIONS = CompileOptions()
@@ -160,7 +170,7 @@ def compile_graph(
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Program:
     """All parts of a graph; raises ModelError if the NPU takes none of its operators."""
-    verdicts = verdict.judge_all(graph, chip, options.rules)
+    verdicts = options.verdicts(graph, chip)
     if not any(found.supported for found in verdicts):
         first = verdicts[0].reason if verdicts else "it has no operators"
         raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")

@@ -5,8 +5,9 @@ The rules lie with the operators (``operators/``); ``docs/operators.md`` is gene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from lapilli.compiler.operators.not_taken import REMEDIES
 from lapilli.compiler.operators.record import Case, Rule
@@ -14,8 +15,15 @@ from lapilli.compiler.operators.registry import BY_KIND, record_of
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
+from lapilli.postprocess.plan import plans
 
 _REMEDY = "Remedy: "
+ON_HOST: Final = "postprocess"
+"""The rule of operators that the delegate does on the host itself; they are not left to LiteRT."""
+_ON_HOST_SENTENCE: Final = (
+    "TFLite_Detection_PostProcess, with what stands in front of it, is done on the host by the "
+    "delegate, in place of LiteRT."
+)
 
 
 @dataclass(frozen=True)
@@ -65,3 +73,24 @@ def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verd
     """One verdict for each operator, in order."""
     unsigned = as_unsigned(graph)
     return tuple(judge(unsigned, operator, chip, more) for operator in unsigned.operators)
+
+
+def with_host(
+    graph: Graph, verdicts: Sequence[Any], operators: Collection[int] | None = None
+) -> tuple[Any, ...]:
+    """The verdicts, with those of ``operators`` changed, which the delegate does on the host; None
+    for those that its option ``postprocess`` takes."""
+    chosen = operators
+    if chosen is None:
+        chosen = [index for plan in plans(graph) for index in plan.operators]
+    return tuple(
+        Verdict(operator.index, False, ON_HOST, _ON_HOST_SENTENCE, operator.kind)
+        if operator.index in chosen
+        else verdict
+        for operator, verdict in zip(graph.operators, verdicts, strict=True)
+    )
+
+
+def left_over(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Those of operators that neither the NPU nor the delegate on the host does."""
+    return [verdict for verdict in verdicts if not verdict.supported and verdict.rule != ON_HOST]

@@ -186,7 +186,7 @@ class _Comparison:
         """Every operator's outputs when errors travel; the operators of each NPU partition."""
         name = self.graph.name
         npu = SeenNpu(self.device, self.schedule)
-        delegate = Delegate(_backend=npu)
+        delegate = Delegate(postprocess=False, _backend=npu)
         try:
             interpreter = interpreters.build(self.content, name, self._kernels, False, delegate)
             parts = delegate.partitions
@@ -198,7 +198,7 @@ class _Comparison:
             delegate.close()
         values = dict(npu.values)
         if len(values) < len(self._made):
-            repeater = Delegate(_backend=Repeater(self.verdicts, values))
+            repeater = Delegate(postprocess=False, _backend=Repeater(self.verdicts, values))
             interpreter = interpreters.build(self.content, name, self._kernels, True, repeater)
             interpreters.invoke(interpreter, inputs, name, repeater)
             values.update(

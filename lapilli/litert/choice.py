@@ -1,4 +1,4 @@
-"""Which of the operators that the NPU can run the delegate takes."""
+"""Which operators the delegate takes, for the NPU or for the host."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from lapilli.errors import Unsupported
 from lapilli.litert.backend import Verdict
 from lapilli.litert.runtime_graph import preview
 from lapilli.model.graph import Graph
+from lapilli.postprocess.plan import Plan, alone, plans
+
+
+def for_the_host(pointer: Any, graph: Graph) -> tuple[Plan, ...]:
+    """What the host does in place of LiteRT: plans that the runtime would cut out as one piece."""
+    found = []
+    for plan in plans(graph):
+        for wanted in (plan, alone(graph, plan)):
+            pieces = preview(pointer, wanted.operators)
+            if len(pieces) == 1 and set(pieces[0].outputs) <= set(wanted.outputs):
+                found.append(wanted)
+                break
+    return tuple(found)
 
 
 def supported(graph: Graph, verdicts: Sequence[Verdict]) -> list[int]:
@@ -35,13 +48,13 @@ def worth_taking(pointer: Any, operators: Sequence[int], minimum: int) -> list[i
 
 
 def refuse_leftovers(graph: Graph, verdicts: Sequence[Verdict], taken: Iterable[int]) -> None:
-    """For ``strict``: Unsupported that names every operator left, with the reason."""
-    on_npu = set(taken)
+    """For ``strict``: Unsupported that names every operator left to LiteRT, with the reason."""
+    done = set(taken)
     left = [
         f"operator {operator.index} ({operator.kind}): "
         + ("its partition is smaller than min_partition" if verdict.supported else verdict.reason)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)
-        if operator.index not in on_npu
+        if operator.index not in done
     ]
     if left:
         raise Unsupported(

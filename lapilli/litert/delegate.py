@@ -24,10 +24,13 @@ class Delegate:
 
     ``device``: ``emulator:<chip>``, a render node, or ``auto`` for the board's NPU.
     ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
-    ``strict``: fail if any operator would stay on the CPU.
+    ``strict``: fail if any operator would be left to LiteRT.
     ``min_partition``: leave runs of fewer operators to the CPU.
     ``profile``: note when NPU nodes begin and end, for ``last_nodes`` and ``last_profile``; on a
     board also what the kernel's performance counters count.
+    ``postprocess``: do a detector's TFLite_Detection_PostProcess, and LOGISTIC and DEQUANTIZE in
+    front of it, on the host in place of LiteRT, which gives the same in less time; "compiled": by a
+    loop that numba compiles (``lapilli[fast]``), faster still once numba is imported.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
@@ -48,11 +51,12 @@ class Delegate:
         strict: bool = False,
         min_partition: int = 1,
         profile: bool = False,
+        postprocess: bool | str = True,
         _backend: Backend | None = None,
         **unknown: object,
     ) -> None:
         refuse_unknown(unknown)
-        options = Options(device, schedule, strict, min_partition, profile)
+        options = Options(device, schedule, strict, min_partition, profile, postprocess)
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
         if _backend is None:
@@ -74,6 +78,13 @@ class Delegate:
         """Operators on the NPU, by their index in the .tflite, one tuple for each NPU node."""
         main = self._session.main
         return () if main is None else tuple(main.parts)
+
+    @property
+    def host_parts(self) -> tuple[tuple[int, ...], ...]:
+        """Operators that ``postprocess`` took, by their index in the .tflite, one tuple for each
+        host node."""
+        main = self._session.main
+        return () if main is None else main.host_parts
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from lapilli.compiler.stages import SCHEDULES
 from lapilli.errors import UsageError
 
+COMPILED = "compiled"
 _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
-    "profile (bool)"
+    "profile (bool), postprocess (bool or 'compiled')"
 )
 
 
@@ -23,6 +24,7 @@ class Options:
     strict: bool = False
     min_partition: int = 1
     profile: bool = False
+    postprocess: bool | str = True
 
     def __post_init__(self) -> None:
         device, schedule, least = self.device, self.schedule, self.min_partition
@@ -36,6 +38,10 @@ class Options:
             raise UsageError(f"min_partition is an integer of 1 or more, not {least!r}")
         if not isinstance(self.profile, bool):
             raise UsageError(f"profile is True or False, not {self.profile!r}")
+        if not isinstance(self.postprocess, bool) and self.postprocess != COMPILED:
+            raise UsageError(
+                f"postprocess is True, False or {COMPILED!r}, not {self.postprocess!r}"
+            )
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lapilli.errors import UsageError
 from lapilli.litert.delegate import Delegate
+from lapilli.litert.options import COMPILED
 
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -18,9 +19,11 @@ def create(options: Mapping[str, str]) -> Delegate:
 
 
 def _parsed(key: str, value: str) -> Any:
-    if key == "strict":
+    if key in ("strict", "postprocess"):
+        if key == "postprocess" and value == COMPILED:
+            return value
         if value.lower() not in TRUTH:
-            raise UsageError(f"option strict is {value!r}; allowed: {', '.join(TRUTH)}")
+            raise UsageError(f"option {key} is {value!r}; allowed: {', '.join(TRUTH)}")
         return TRUTH[value.lower()]
     if key == "min_partition":
         try:

@@ -15,13 +15,15 @@ class Preparation:
     """One graph in one interpreter; each partition is entered by its kernel.
 
     ``graph`` is dropped, with its copies of the constants, once everything is compiled. ``parts``:
-    the compiled part of each partition, by its operators. With ``profile`` its ``outline``, the
+    the compiled part of each partition, by its operators; ``host_parts``: operators done on the
+    host. With ``profile`` its ``outline``, the
     graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
     """
 
     graph: Graph | None
     verdicts: tuple[Verdict, ...]
     parts: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    host_parts: tuple[tuple[int, ...], ...] = ()
     compile_seconds: float = 0.0
     outline: Graph | None = None
     nodes: tuple[NodeTimes, ...] = ()

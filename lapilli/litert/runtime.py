@@ -53,6 +53,16 @@ def runtime_version() -> str:
         return f"{distribution} {getattr(module, '__version__', 'of unknown version')}"
 
 
+def lists_later_class_first() -> bool:
+    """Whether the runtime's TFLite_Detection_PostProcess, where it suppresses each class by itself,
+    lists the later of two classes with equal scores first, as TFLite did until LiteRT 1.1."""
+    try:
+        name, version = runtime_version().split(" ", 1)
+    except DeviceError:  # a program in C
+        return False
+    return name == "tflite-runtime" or version.startswith("1.0.")
+
+
 def _writes_to(stream: TextIO, descriptor: int) -> bool:
     try:
         return stream.fileno() == descriptor

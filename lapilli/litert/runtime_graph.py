@@ -36,6 +36,9 @@ _MEMORY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t,
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
 )
 _WRITABLE = 0x200
+_LIBC = ctypes.CDLL(None)
+_LIBC.malloc.argtypes = [ctypes.c_size_t]
+_LIBC.malloc.restype = ctypes.c_void_p
 
 
 def values_of(array: Any, element: Any = ctypes.c_int) -> tuple[Any, ...]:
@@ -269,6 +272,21 @@ def require(status: int, what: str) -> None:
     """DeviceError unless the runtime did what it was asked to."""
     if status != tflite_c.Status.OK:
         raise DeviceError(f"LiteRT could not {what} (status {status})")
+
+
+def resize(context: Any, index: int, shape: Sequence[int]) -> None:
+    """Give a tensor that a kernel of ours writes its shape, while the runtime prepares."""
+    # The runtime frees it, with free(3).
+    size = ctypes.sizeof(ctypes.c_int) * (len(shape) + 1)
+    address = _LIBC.malloc(size)
+    if not address:
+        raise DeviceError(f"no memory for {size} bytes")
+    ctypes.memmove(address, struct.pack(f"{len(shape) + 1}i", len(shape), *shape), size)
+    array = tflite_c.TfLiteIntArray.from_address(address)
+    status = context.ResizeTensor(
+        ctypes.byref(context), ctypes.byref(context.tensors[index]), ctypes.byref(array)
+    )
+    require(status, f"give tensor {index} the shape {list(shape)}")
 
 
 def preview(pointer: Any, operators: Sequence[int]) -> list[Partition]:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from lapilli.compiler.verdict import with_host
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import choice
 from lapilli.litert.backend import Backend
 from lapilli.litert.callbacks import kernel_registration, structure_of
+from lapilli.litert.host_kernel import HostKernel
 from lapilli.litert.kernel import Kernel
-from lapilli.litert.options import Options
+from lapilli.litert.options import COMPILED, Options
 from lapilli.litert.preparation import Preparation
-from lapilli.litert.runtime_graph import int_array, owned, partition_of, read_graph, require
+from lapilli.litert.runtime_graph import (
+    Partition,
+    int_array,
+    owned,
+    partition_of,
+    read_graph,
+    require,
+)
+from lapilli.model.graph import Graph
+from lapilli.postprocess.plan import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +50,7 @@ class Session:
         self.error: BaseException | None = None
         self._lock = threading.RLock()
         self._preparations: dict[int, Preparation] = {}
-        self._current: Preparation | None = None
+        self._make: Callable[[Partition], Kernel | HostKernel] | None = None
         self._kernels = 0
         self._closed = False
         self._structure = structure_of(self)
@@ -74,42 +86,60 @@ class Session:
             self._demand_open()
             self.error = None
             graph = read_graph(pointer)
-            verdicts = tuple(self.backend.verdicts(graph))
+            plans = choice.for_the_host(pointer, graph) if self.options.postprocess else ()
+            on_host = [index for plan in plans for index in plan.operators]
+            verdicts = with_host(graph, tuple(self.backend.verdicts(graph)), on_host)
             supported = choice.supported(graph, verdicts)
             taken = choice.worth_taking(pointer, supported, self.options.min_partition)
             outline = owned(graph, ()) if self.options.profile else None
             preparation = Preparation(owned(graph, taken), verdicts, outline=outline)
+            preparation.host_parts = tuple(plan.operators for plan in plans)
             self._preparations[ctypes.addressof(pointer.contents)] = preparation
             if self.options.strict:
-                choice.refuse_leftovers(graph, verdicts, taken)
+                choice.refuse_leftovers(graph, verdicts, [*taken, *on_host])
             _log.info("%d of %d operators go to the NPU", len(taken), len(graph.operators))
             if taken:
-                self._replace(pointer, preparation, taken)
+                npu = partial(self._npu_kernel, preparation)
+                self._replace(pointer, preparation, taken, npu)
+            for plan in plans:
+                host = partial(self._host_kernel, graph, plan)
+                self._replace(pointer, preparation, plan.operators, host)
 
-    def _replace(self, pointer: Any, preparation: Preparation, operators: Sequence[int]) -> None:
-        """Have the runtime ask for a kernel for each partition of ``operators``."""
-        self._current = preparation
+    def _replace(
+        self,
+        pointer: Any,
+        preparation: Preparation,
+        operators: Sequence[int],
+        make: Callable[[Partition], Kernel | HostKernel],
+    ) -> None:
+        """Have the runtime ask for a kernel for each partition of ``operators``, by ``make``."""
+        self._make = make
         try:
             status = pointer.contents.ReplaceNodeSubsetsWithDelegateKernels(
                 pointer, kernel_registration(), int_array(operators), ctypes.byref(self._structure)
             )
         finally:
-            self._current = None
+            self._make = None
         if self.error is not None:
             preparation.parts.clear()
             raise self.error
-        require(status, "replace operators by NPU partitions")
+        require(status, "replace operators by kernels")
 
-    def new_kernel(self, parameters: Any) -> Kernel:
+    def new_kernel(self, parameters: Any) -> Kernel | HostKernel:
         """For a partition of the graph being prepared; the device stays open for it."""
         with self._lock:
-            assert self._current is not None
-            partition = partition_of(parameters)
-            kernel = Kernel(self, self.backend, self._current, partition, self.options.profile)
+            assert self._make is not None
+            kernel = self._make(partition_of(parameters))
             self._kernels += 1
             return kernel
 
-    def free_kernel(self, kernel: Kernel) -> None:
+    def _npu_kernel(self, preparation: Preparation, partition: Partition) -> Kernel:
+        return Kernel(self, self.backend, preparation, partition, self.options.profile)
+
+    def _host_kernel(self, graph: Graph, plan: Plan, partition: Partition) -> HostKernel:
+        return HostKernel(self, graph, plan, self.options.postprocess == COMPILED)
+
+    def free_kernel(self, kernel: Kernel | HostKernel) -> None:
         """Free its part, then close the device behind the last kernel of a closed Delegate."""
         try:
             kernel.close()

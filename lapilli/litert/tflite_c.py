@@ -239,6 +239,9 @@ class TfLiteRegistration(Structure):
 
 
 GetExecutionPlanFunction = CFUNCTYPE(c_int, ContextPointer, POINTER(POINTER(TfLiteIntArray)))
+ResizeTensorFunction = CFUNCTYPE(
+    c_int, ContextPointer, POINTER(TfLiteTensor), POINTER(TfLiteIntArray)
+)
 # Variadic in C. Called with a text that holds no conversion, so there never are further arguments,
 # which makes it the same call as a plain one on x86-64 (libffi sets AL) and on aarch64 Linux.
 ReportErrorFunction = CFUNCTYPE(None, ContextPointer, c_char_p)
@@ -269,7 +272,7 @@ TfLiteContext._fields_ = [
     ("GetExecutionPlan", GetExecutionPlanFunction),
     ("tensors", POINTER(TfLiteTensor)),
     ("impl_", c_void_p),
-    ("ResizeTensor", c_void_p),
+    ("ResizeTensor", ResizeTensorFunction),
     ("ReportError", ReportErrorFunction),
     ("AddTensors", c_void_p),
     ("GetNodeAndRegistration", GetNodeAndRegistrationFunction),

@@ -1,9 +1,10 @@
 """TFLite_Detection_PostProcess: LiteRT's boxes, classes, scores and order, with NumPy.
 
 LOGISTIC and DEQUANTIZE in front of the operator cost nothing here: they only change what the 256
-bytes stand for. Compared with LiteRT on one thread. With more threads LiteRT's way of suppressing
-each class by itself leaves out one class in some cases, which is not imitated; what LiteRT leaves
-unwritten is zero here.
+bytes stand for. Compared with LiteRT 2.3 on one thread. With more threads its way of suppressing
+each class by itself leaves out one class in some cases, which is not imitated. Versions before 2.2
+crash on scores that are no number, and 2.14 of tflite-runtime rounds scores with a zero point in
+another way. What LiteRT leaves unwritten is zero here.
 
 Source: LiteRT's ``detection_postprocess.cc``.
 """
@@ -69,7 +70,8 @@ class DetectionPostProcess:
     ``encodings``, ``scores`` and ``anchors`` say how these tensors are stored, ``shape`` is that of
     the scores, [anchors, columns]; ``raw_scores``: what a LOGISTIC makes the scores of, if that is
     what ``run`` gets; ``dequantized``: a DEQUANTIZE stands between them and the operator, which
-    rounds in another way. An instance serves one inference at a time.
+    rounds in another way; ``later_first``: where each class is suppressed by itself, the later of
+    two with equal scores comes first. An instance serves one inference at a time.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class DetectionPostProcess:
         shape: tuple[int, int],
         raw_scores: Values | None = None,
         dequantized: bool = False,
+        later_first: bool = False,
     ) -> None:
         self.options = options
+        self._later_first = later_first
         self._first = shape[1] - options.classes
         self._anchor_values = anchors.real()
         self._shares: NDArray[np.float64] | None = None
@@ -186,8 +190,8 @@ class DetectionPostProcess:
         if self._ranks is None:
             listed = min(self.options.max_classes_per_detection, self.options.classes)
             threshold = np.float32(self.options.score_threshold)
-            return FloatScores(scores, self._first, threshold, listed)
-        return ByteScores(scores, self._first, self._ranks, self._scratch)
+            return FloatScores(scores, self._first, threshold, listed, self._later_first)
+        return ByteScores(scores, self._first, self._ranks, self._scratch, self._later_first)
 
     def _fast(self, selection: Selection, scores: Scores, found: Detections) -> int:
         """All classes compete for a box; the best classes of each box are listed."""

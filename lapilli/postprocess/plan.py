@@ -37,8 +37,8 @@ class Plan:
     options: DetectionOptions
     dequantized: bool = False
 
-    def build(self, graph: Graph) -> DetectionPostProcess:
-        """What computes it."""
+    def build(self, graph: Graph, later_first: bool = False) -> DetectionPostProcess:
+        """What computes it; ``later_first``: see there."""
         tensors = graph.tensors
         scores = tensors[self.scores]
         through_logistic = self.real_scores != self.scores
@@ -50,6 +50,7 @@ class Plan:
             (scores.shape[1], scores.shape[2]),
             _values(scores) if through_logistic else None,
             self.dequantized,
+            later_first,
         )
 
     @property
@@ -89,6 +90,8 @@ def plan_of(graph: Graph, operator: Operator) -> Plan:
     encodings, scores, anchors = (graph.tensors[i] for i in operator.inputs)
     _check_shapes(encodings, scores, anchors, options)
     _check_options(options)
+    if any(graph.tensors[i].dtype != "float32" for i in operator.outputs):
+        raise Unsupported("outputs of another type than float32")
     for tensor in (encodings, scores, anchors):
         _check_values(tensor)
     if (encodings.dtype == "float32") != (anchors.dtype == "float32"):
@@ -106,6 +109,12 @@ def extended(graph: Graph, plan: Plan) -> Plan:
     plan = _through_dequantize(graph, plan, "encodings")
     plan = _through_dequantize(graph, plan, "scores")
     return _through_logistic(graph, plan)
+
+
+def alone(graph: Graph, plan: Plan) -> Plan:
+    """The plan without the operators in front."""
+    (last,) = (operator for operator in graph.operators if operator.index == plan.operators[-1])
+    return plan_of(graph, last)
 
 
 def _through_dequantize(graph: Graph, plan: Plan, name: str) -> Plan:

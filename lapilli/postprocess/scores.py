@@ -124,12 +124,13 @@ def byte_ranks(dtype: str, real: NDArray[np.float32], threshold: float) -> ByteR
 @dataclass(frozen=True, eq=False)
 class ByteScores:
     """Quantised scores; ``table`` is [anchors, columns] of uint8 or int8, ``first`` the column of
-    class 0."""
+    class 0. ``later_first``: of equals the later class comes first in ``all_hits``."""
 
     table: NDArray[Any]
     first: int
     ranks: ByteRanks
     scratch: Scratch
+    later_first: bool = False
 
     def best_anchors(self) -> Indices:
         """See ``Scores``."""
@@ -160,7 +161,8 @@ class ByteScores:
                 least = 255 - int(np.searchsorted(counts, _FIRST_HITS))
             now = rank >= least
             anchors, classes = _by_class(hits[now], columns, self.first)
-            order = np.lexsort((anchors, classes, np.uint8(255) - rank[now]))
+            equals = -classes if self.later_first else classes
+            order = np.lexsort((anchors, equals, np.uint8(255) - rank[now]))
             yield anchors[order], classes[order]
             later = ~now
             hits, rank = hits[later], rank[later]
@@ -184,12 +186,14 @@ class ByteScores:
 @dataclass(frozen=True, eq=False)
 class FloatScores:
     """Scores as they are. What is no number is never a candidate, but is compared as LiteRT
-    compares it, which matters for what else the box has. ``listed``: classes listed of a box."""
+    compares it, which matters for what else the box has. ``listed``: classes listed of a box,
+    ``later_first`` as above."""
 
     table: NDArray[np.float32]
     first: int
     threshold: np.float32
     listed: int
+    later_first: bool = False
 
     def best_anchors(self) -> Indices:
         """See ``Scores``."""
@@ -216,7 +220,8 @@ class FloatScores:
                 least = np.partition(values, len(hits) - _FIRST_HITS)[-_FIRST_HITS]
             now = values >= least
             anchors, classes = _by_class(hits[now], columns, self.first)
-            order = np.lexsort((anchors, classes, -values[now]))
+            equals = -classes if self.later_first else classes
+            order = np.lexsort((anchors, equals, -values[now]))
             yield anchors[order], classes[order]
             later = ~now
             hits, values = hits[later], values[later]

@@ -132,7 +132,13 @@ def test_without_a_compiler_the_message_says_what_to_install(
 
 @pytest.mark.parametrize(
     "options",
-    [{"strict": "maybe"}, {"min_partition": "few"}, {"min_partition": "0"}, {"unknown": "1"}],
+    [
+        {"strict": "maybe"},
+        {"postprocess": "slowly"},
+        {"min_partition": "few"},
+        {"min_partition": "0"},
+        {"unknown": "1"},
+    ],
 )
 def test_text_options_are_checked(options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
@@ -140,5 +146,7 @@ def test_text_options_are_checked(options: dict[str, str]) -> None:
 
 
 def test_text_options_become_values() -> None:
-    made = plugin.create({"device": "emulator:a311d", "strict": "FALSE", "min_partition": "3"})
-    made.close()
+    device = {"device": "emulator:a311d"}
+    for postprocess in ("no", "true", "compiled"):
+        texts = {"strict": "FALSE", "min_partition": "3", "postprocess": postprocess}
+        plugin.create({**device, **texts}).close()

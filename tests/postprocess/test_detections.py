@@ -18,6 +18,7 @@ from shared_data import shared_data
 
 from lapilli.answers.images import load_picture, to_input
 from lapilli.errors import ModelError
+from lapilli.litert.runtime import lists_later_class_first
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
 from lapilli.postprocess.detection import DetectionPostProcess, Detections
@@ -34,7 +35,7 @@ def the_plan(graph: Graph) -> Plan:
 
 def process_of(case: DetectorCase) -> DetectionPostProcess:
     graph = tflite.parse(case.model, "detector")
-    process = the_plan(graph).build(graph)
+    process = the_plan(graph).build(graph, lists_later_class_first())
     process.set_anchors(case.anchors)
     return process
 
