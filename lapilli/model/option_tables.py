@@ -75,10 +75,9 @@ def integer(number: int) -> Member:
     return Member(number, lambda table, field: table.scalar(field, INT32), 0)
 
 
-def boolean(number: int, needed: str = "") -> Member:
+def boolean(number: int, without: bool = False) -> Member:
     """True or false, or an enumeration of two."""
-    without = None if needed else False
-    return Member(number, lambda table, field: bool(table.scalar(field, UINT8)), without, needed)
+    return Member(number, lambda table, field: bool(table.scalar(field, UINT8)), without)
 
 
 def real(number: int) -> Member:
@@ -260,7 +259,7 @@ TABLES: Mapping[str, Declaration] = {
         offset=boolean(5),
     ),
     "GATHER": Declaration(23, Gathering, axis=integer(0), batch_dimensions=integer(1)),
-    "MIRROR_PAD": Declaration(77, MirrorPadding, symmetric=boolean(0, needed="a mode")),
+    "MIRROR_PAD": Declaration(77, MirrorPadding, symmetric=boolean(0, without=True)),
     "RESIZE_BILINEAR": Declaration(
         15, Resizing, align_corners=boolean(2), half_pixel_centers=boolean(3)
     ),
