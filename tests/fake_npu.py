@@ -90,10 +90,13 @@ class FakeLoaded:
     def __init__(self, backend: FakeBackend, part: FakePart) -> None:
         self.backend, self.part, self.open = backend, part, True
         self.values: dict[int, Array] = {}
+        self.addresses: dict[int, int] = {}
+        """Where tensors were read from, or written to, last."""
         self.written: list[int] = []
 
     def write(self, tensor: int, values: Array, /) -> None:
         self.written.append(tensor)
+        self.addresses[tensor] = values.ctypes.data
         self.values[tensor] = values.copy()
 
     def execute(self) -> None:
@@ -116,6 +119,7 @@ class FakeLoaded:
             self.values[output] = stored(graph, output, result)
 
     def read(self, tensor: int, out: Array, /) -> object:
+        self.addresses[tensor] = out.ctypes.data
         out[...] = self.values[tensor]
         return None
 

@@ -92,7 +92,8 @@ class LoadedPart:
         may be missing or too many. Raises UsageError."""
         start = time.perf_counter()
         binding, view = self._binding(tensor)
-        if values.dtype.name != binding.dtype or not same_layout(values.shape, binding.shape):
+        # Not by name: NumPy puts a type's name together each time it is asked for it.
+        if values.dtype != binding.dtype or not same_layout(values.shape, binding.shape):
             raise UsageError(
                 f"input {binding.name} takes {binding.dtype} of shape {list(binding.shape)}, "
                 f"not {values.dtype} of shape {list(values.shape)}"

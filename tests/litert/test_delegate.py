@@ -88,6 +88,17 @@ def test_constants_are_not_copied_at_each_invocation() -> None:
     assert tuple(second.written) == second.part.inputs
 
 
+def test_tensors_are_copied_once_between_litert_s_memory_and_the_device() -> None:
+    backend = FakeBackend()
+    interpreter = new_interpreter(small_model(), Delegate(_backend=backend))
+    run(interpreter)
+    first, second = backend.loaded
+    borders = [(part, t) for part in (first, second) for t in part.addresses]
+    assert len(borders) >= 4
+    for part, tensor in borders:
+        assert part.addresses[tensor] == interpreter.tensor(tensor)().ctypes.data
+
+
 def test_a_tensor_inside_a_partition_that_is_a_model_output_comes_back() -> None:
     random = np.random.default_rng(1)
     model = ModelBuilder()
