@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from models import ModelBuilder
+from places import DIGITS
 
-import lapilli
 from lapilli.compiler import stages as compiler
 from lapilli.hw.chips import find_by_name
 from lapilli.litert.node_times import NodeTimes
@@ -30,7 +30,6 @@ from lapilli.profile.stream import limits_of
 from lapilli.timing.cycles import Cycles
 from lapilli.timing.work import Traffic
 
-DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 DEVICE = "emulator:a311d"
 HOSTILE = (
     "</script><script>window.hacked=1</script>",

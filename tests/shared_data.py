@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 
 def shared_data() -> Path:
@@ -13,7 +14,7 @@ def shared_data() -> Path:
 
     Without it the test is skipped, or fails if LAPILLI_REQUIRE_TEST_DATA=1.
     """
-    default = Path(__file__).resolve().parents[2] / "shared"
+    default = REPOSITORY.parent / "shared"
     folder = Path(os.environ.get("LAPILLI_TEST_DATA", default))
     if not (folder / "models").is_dir():
         reason = f"no test data in {folder}; set LAPILLI_TEST_DATA"

@@ -16,15 +16,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from places import PACKAGE
+from places import REPOSITORY as ROOT
 
-import lapilli
-
-PACKAGE = Path(lapilli.__file__).parent
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import make_architecture_picture as drawing  # noqa: E402
-from rooms import ROOMS  # noqa: E402
+import make_architecture_picture as drawing
+from rooms import ROOMS
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")

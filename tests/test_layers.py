@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from places import PACKAGE
 from rooms import ROOMS
-
-import lapilli
-
-PACKAGE = Path(lapilli.__file__).parent
 
 SHARED_ROOMS = {"hw", "timing", "errors", "printable"}
 HANDED_OVER = {"lapilli.program.program"}

@@ -93,6 +93,11 @@ def test_helpers_lie_in_the_one_folder_that_tests_import_from() -> None:
             assert path.name.startswith("test_") or path.name == "conftest.py", path
 
 
+def test_one_file_knows_where_the_package_and_the_repository_lie() -> None:
+    found = {name for name, source in SOURCES.items() if "__file__" in source}
+    assert found == {"places.py", "digests.py", "emulated_program.py"}, "programs know their own"
+
+
 def test_no_test_has_a_folder_of_its_own_choice() -> None:
     for name, source in SOURCES.items():
         assert not re.search(r"""["'](?:/var)?/tmp\b|gettempdir\(|mktemp\(\)""", source), name

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import IMPORTABLE, REPOSITORY
 
 from lapilli.cli import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "make_command_reference.py"
-PAGE = ROOT / "docs" / "command-line.md"
+TOOL = REPOSITORY / "tools" / "make_command_reference.py"
+PAGE = REPOSITORY / "docs" / "command-line.md"
 DIGITS = str(files("lapilli.data") / "digits.tflite")
 CALLS: dict[str, list[str]] = {
     "compile": ["{model}", "-o", "x.lapilli"],
@@ -57,7 +57,7 @@ def test_every_command_has_its_section_with_all_options() -> None:
 def call(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from lapilli.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), *arguments],
+        [sys.executable, "-c", code, IMPORTABLE, *arguments],
         capture_output=True,
         text=True,
         check=False,

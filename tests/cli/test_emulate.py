@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from patience import PATIENCE
+from places import IMPORTABLE, REPOSITORY
 from virtual_npu import chip_called, small_part
 
 from lapilli.device.open import open_device
@@ -27,8 +28,7 @@ from lapilli.program import recording
 from lapilli.virtual import preload, server, tree
 from lapilli.virtual.kernel import Settings, VirtualKernel
 
-HERE = Path(__file__).resolve().parents[1]
-ROOT = HERE.parent
+HERE = REPOSITORY / "tests"
 LIBDRM = ctypes.util.find_library("drm")
 HARDENED = ("-O2", "-D_FORTIFY_SOURCE=2")
 needs_compiler = pytest.mark.skipif(
@@ -43,7 +43,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join([IMPORTABLE, str(HERE)]),
     }
 
 
@@ -68,7 +68,7 @@ def test_the_device_layers_tests_pass_through_the_library(
     files = ["tests/device/test_drm_device.py", "tests/device/test_fault_injection.py"]
     options = ["-p", "no:cacheprovider", "--basetemp", tmp_path / "inner"]
     done = subprocess.run(
-        [*command, *options, *files], cwd=ROOT, env=environment, text=True, timeout=PATIENCE,
+        [*command, *options, *files], cwd=REPOSITORY, env=environment, text=True, timeout=PATIENCE,
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from patience import PATIENCE
+from places import DIGITS, IMPORTABLE
 
-import lapilli
 from lapilli.cli import commands
 from lapilli.compiler.encode import weights_v7
 from lapilli.emulator.nn import NNUnit
 from lapilli.model import tflite
 
-ROOT = Path(lapilli.__file__).parents[1]
-DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 EMULATOR = ["--device", "emulator:a311d"]
 WITH_INFERENCES: dict[str, list[str]] = {
     "run": [str(DIGITS), "--input", "x.npy", *EMULATOR],
@@ -115,7 +113,7 @@ def test_the_second_ends_at_once() -> None:
     """Also where the first was lost, as exceptions in callbacks and destructors are."""
     done = subprocess.run(
         [sys.executable, "-c", SWALLOWS], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": IMPORTABLE}, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
     assert done.stdout == "first\n"

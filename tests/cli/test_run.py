@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from models import ModelBuilder
+from places import DIGITS, IMPORTABLE
 from shared_data import shared_data
 
 from lapilli.answers.inputs import load_input
@@ -39,7 +40,6 @@ PICTURES = (
     *("kite_and_cold.jpg", "bird.bmp", "parrot.jpg"),
 )
 LABEL = "military uniform"
-DIGITS = Path(__file__).resolve().parents[2] / "lapilli" / "data" / "digits.tflite"
 
 
 def image_of(name: str) -> Path:
@@ -413,7 +413,7 @@ def test_one_line_and_no_traceback_in_a_terminal(folder: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "lapilli", "run", *arguments, "--device", DEVICE],
             cwd=folder, capture_output=True, text=True, check=False,
-            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            env={"PYTHONPATH": IMPORTABLE},
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         assert done.stdout == ""

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from patience import PATIENCE
+from places import DIGITS, IMPORTABLE
 
-import lapilli
 from lapilli.cli import commands
 from lapilli.cli.profile import profile
 from lapilli.errors import ExitCode, ModelError
@@ -22,8 +22,6 @@ from lapilli.files import replacing
 from lapilli.litert import runtime
 from lapilli.printable import as_utf8
 
-ROOT = Path(lapilli.__file__).parents[1]
-DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 EXPLAIN = f"explain {shlex.quote(str(DIGITS))}"
 RUN = f"run {shlex.quote(str(DIGITS))} --input x.npy --device emulator:a311d"
 
@@ -40,7 +38,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", line],
         capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORTABLE},
     )  # fmt: skip
 
 
@@ -88,7 +86,7 @@ def test_pythons_messages_pass_while_the_runtimes_are_caught(folder: Path) -> No
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORTABLE},
     )  # fmt: skip
     assert done.stderr == "ours\n"
 

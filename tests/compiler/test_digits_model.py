@@ -9,16 +9,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections import Counter
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import tflite
+from places import PACKAGE, REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "lapilli" / "data"
+DATA = PACKAGE / "data"
 WANTED_ACCURACY = 0.97
 WANTED_OPERATORS = {
     tflite.BuiltinOperator.CONV_2D: 6,
@@ -37,7 +36,7 @@ ARRAY_TYPES: dict[int, np.dtype[Any]] = {
 def maker() -> ModuleType:
     """The script, loaded as a module (``tools`` is no package)."""
     name = "make_digits_model"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

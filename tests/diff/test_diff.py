@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models import ModelBuilder
+from places import DIGITS
 from shared_data import shared_data
 
 from lapilli.answers.inputs import random_inputs
@@ -36,7 +37,6 @@ from lapilli.model.graph import Quantization
 from lapilli.program.device import DeviceBuffer
 from lapilli.program.program import Words
 
-DIGITS = Path(__file__).resolve().parents[2] / "lapilli" / "data" / "digits.tflite"
 DAMAGED_OPERATOR = 6
 NPU_OPERATORS = 9
 

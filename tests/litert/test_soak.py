@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 pytest.importorskip("ai_edge_litert")
 
-SCRIPT = Path(__file__).parents[1] / "soak.py"
+SCRIPT = REPOSITORY / "tests" / "soak.py"
 SHORT_CYCLES, LONG_CYCLES = 60, 1000
 INFERENCE_BYTES = 20
 CYCLE_BYTES = {SHORT_CYCLES: 4000, LONG_CYCLES: 500}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from places import DIGITS
 
 from lapilli.cli import commands
 from lapilli.emulator.machine import EmulatedDevice
@@ -15,7 +16,6 @@ from lapilli.errors import UsageError
 from lapilli.hw.chips import find_by_name
 from lapilli.profile.benchmark import Benchmark, Limits, Phase, Report, number, to_json
 
-DIGITS = Path(__file__).resolve().parents[2] / "lapilli" / "data" / "digits.tflite"
 EMULATOR = "emulator:a311d"
 FEW = Limits(warmup_runs=2, warmup_min_secs=0, num_runs=3, min_secs=0)
 WAIT = 0.02

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from places import REPOSITORY
 from profiles import CHIP, DEVICE, DIGITS, HOSTILE, digits, hostile, hostile_model, profile_of
 from shared_data import shared_data
 from virtual_npu import NODE, board, chip_called
@@ -31,7 +32,7 @@ from lapilli.profile.node_data import to_node_data
 from lapilli.program import program_file, recording
 from lapilli.timing.cycles import Bound, total_cycles
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "profile.md"
+DOCUMENT = REPOSITORY / "docs" / "profile.md"
 RECORDED = (
     *("mobilenet_v1_0.25_128_quant.part0", "mobilenet_v1_0.25_128_quant.part1"),
     *("mobilenet_v1_1.0_224_quant.part0", "mobilenet_v1_1.0_224_quant.part1"),

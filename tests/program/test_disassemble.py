@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import DIGITS
 from shared_data import shared_data
 
 import lapilli
@@ -23,7 +23,6 @@ from lapilli.program.packets import Packet, packets
 from lapilli.program.places import Place, place_of
 from lapilli.program.program import Part, Program
 
-DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 A311D = find_by_name("a311d") or CHIPS[0]
 EMPTY = Part((), (), (), np.zeros(0, np.uint32), (), (), ())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import DIGITS
 from shared_data import shared_data
 from work import counted_calls
 
@@ -22,7 +23,6 @@ from lapilli.program import disassemble, program_file
 from lapilli.program.packets import packets
 from lapilli.program.program import Program
 
-DIGITS = Path(lapilli.__file__).parent / "data" / "digits.tflite"
 HEAD = program_file.HEAD
 MOST_CALLS = 50_000
 """Loading the undamaged file and printing all of it takes some 33,500."""

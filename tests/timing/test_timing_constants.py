@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 from shared_data import shared_data
 from timing_numbers import chip
 
@@ -34,7 +34,7 @@ def test_the_fitted_constants_are_what_the_published_figures_give() -> None:
     """And they keep to what was aimed at: MobileNetV1 7 %, MobileDet 10 %, MobileNetV1's steps
     15 %."""
     shared_data()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     try:
         import calibrate
         from published_states import MOBILENET
