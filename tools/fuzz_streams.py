@@ -43,7 +43,6 @@ from stream_sources import (
     Source,
     compiled_sources,
     recorded_sources,
-    roomy_sources,
 )
 
 from lapilli.errors import ExitCode
@@ -64,7 +63,7 @@ def all_sources() -> list[Source]:
         recorded = recorded_sources((*RECORDED, *LARGE))
     except pytest.skip.Exception:
         recorded = []
-    return recorded + compiled_sources((*GRAPHS, *LARGE_GRAPHS)) + roomy_sources()
+    return recorded + compiled_sources((*GRAPHS, *LARGE_GRAPHS))
 
 
 @functools.cache

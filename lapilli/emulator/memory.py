@@ -24,12 +24,7 @@ class EmulatedBuffer:
         self._space = space
         self.address = address
         self.size = size
-        try:
-            self.data: Bytes = np.zeros(size, np.uint8)
-        except MemoryError as error:
-            raise DeviceError(
-                f"this computer has no memory for a buffer of {size} bytes"
-            ) from error
+        self.data: Bytes = np.zeros(size, np.uint8)
 
     @property
     def end(self) -> int:

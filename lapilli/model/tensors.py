@@ -12,13 +12,13 @@ from lapilli.model.graph import Constant, Quantization, Tensor
 from lapilli.model.limits import LARGEST_EXTENT, MOST_DIMENSIONS
 
 # In the order of their numbers. Listed here, as older ``tflite`` packages lack the last ones.
-_TYPES: Final = (
+TYPES: Final = (
     *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64"),
     *("int8", "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16"),
     *("int4", "bfloat16"),
 )
 _NOT_NUMPY_TYPES: Final = frozenset({"string", "resource", "variant", "int4", "bfloat16"})
-_NUMPY_TYPES: Final = frozenset(_TYPES) - _NOT_NUMPY_TYPES
+_NUMPY_TYPES: Final = frozenset(TYPES) - _NOT_NUMPY_TYPES
 
 
 _BUFFERS: Final = Field(4, "buffers")
@@ -60,7 +60,7 @@ def read_tensors(model: Table, main: Table) -> tuple[tuple[Tensor, ...], frozens
         number = table.scalar(_Fields.TYPE, INT8)
         if number < 0:
             table.fail(f"type number {number}", "0 and above")
-        dtype = _TYPES[number] if number < len(_TYPES) else f"unknown_{number}"
+        dtype = TYPES[number] if number < len(TYPES) else f"unknown_{number}"
         shape = _read_shape(table)
         if table.follow(_Fields.SPARSITY):
             table.fail("a sparse tensor", "dense tensors")
