@@ -38,7 +38,7 @@ def run(device: EmulatedDevice, part: Part) -> list[np.ndarray]:
     loaded = LoadedPart(device, part)
     try:
         for binding in part.inputs:
-            loaded.write(binding.tensor, random.integers(0, 256, binding.size, dtype=np.uint8))
+            loaded.write(binding.tensor, random.integers(0, 256, binding.shape, dtype=np.uint8))
         loaded.execute()
         return [loaded.read(binding.tensor).copy() for binding in part.outputs]
     finally:

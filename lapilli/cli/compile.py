@@ -76,6 +76,25 @@ class Summary:
     is_flag=True,
     help="Let the NPU take what the delegate does on the host behind a detector.",
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="LEVER",
+    help="Leave a lever of the best schedule out (docs/schedules.md); may be given again.",
+)
+@click.option(
+    "--experimental",
+    multiple=True,
+    metavar="LEVER",
+    help="Pull a lever that rests on a guess about the chip; may be given again.",
+)
+@click.option(
+    "--effort",
+    type=click.IntRange(0, 2),
+    default=1,
+    show_default=True,
+    help="How much the best schedule looks at.",
+)
 def compile_command(
     model: str,
     chip: str,
@@ -88,6 +107,9 @@ def compile_command(
     no_kernel_cache: bool,
     only_divisible_channels: bool,
     no_postprocess: bool,
+    without: tuple[str, ...],
+    experimental: tuple[str, ...],
+    effort: int,
 ) -> None:
     """Compile MODEL.tflite to a program for an NPU."""
     began = time.perf_counter()
@@ -100,6 +122,9 @@ def compile_command(
         not no_kernel_cache,
         only_divisible_channels,
         not no_postprocess,
+        frozenset(without),
+        frozenset(experimental),
+        effort,
     )
     verdicts = options.verdicts(graph, found)
     on_cpu = [verdict for verdict in verdicts if not verdict.supported]

@@ -120,11 +120,12 @@ class Builder:
         instructions: tuple[TpInstruction, ...],
         role: str = "tensor",
         table: View | None = None,
+        image: ImageSize | None = None,
     ) -> View:
         """Append a TP job that makes a new storage of ``size`` bytes; ``operator``: the index in
-        the .tflite that it is done for."""
+        the .tflite that it is done for; ``image``: what it changes the layout of, if it does."""
         target = self.store(size, role)
-        self.steps.append(TpJob(operator, kind, source, target, instructions, table))
+        self.steps.append(TpJob(operator, kind, source, target, instructions, table, image))
         return target
 
     def copy(self, operator: Operator, source: View) -> View:
@@ -145,7 +146,9 @@ class Builder:
             else:
                 instructions = moves.to_planar(place.size, place.zero_point)
                 source = place.nhwc
-                place.planar = self.move(operator, "transpose", source, source.size, instructions)
+                place.planar = self.move(
+                    operator, "transpose", source, source.size, instructions, image=place.size
+                )
         return place.planar
 
     def nhwc(self, tensor: int, operator: int) -> View:
@@ -159,6 +162,7 @@ class Builder:
                 instructions = moves.from_planar(place.size, place.zero_point)
                 source = place.planar
                 place.nhwc = self.move(
-                    operator, "detranspose", source, source.size, instructions, "output"
+                    *(operator, "detranspose", source, source.size, instructions, "output"),
+                    image=place.size,
                 )
         return place.nhwc

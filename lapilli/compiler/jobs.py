@@ -119,7 +119,8 @@ class TpInstruction:
 @dataclass(frozen=True)
 class TpJob:
     """One operation on the TP cores: an instruction for each core used. ``table``: what it looks
-    values up in, if it does."""
+    values up in, if it does. ``size``: of the image, where only its layout changes (``transpose``:
+    NHWC to planes, ``detranspose``: back)."""
 
     operator: int
     kind: str
@@ -127,6 +128,7 @@ class TpJob:
     target: View
     instructions: tuple[TpInstruction, ...]
     table: View | None = None
+    size: ImageSize | None = None
 
 
 @dataclass(frozen=True)

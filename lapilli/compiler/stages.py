@@ -20,7 +20,9 @@ from lapilli.compiler.operators.record import Rule
 from lapilli.compiler.operators.rules import divisible_channels
 from lapilli.compiler.options import LoweringOptions
 from lapilli.compiler.realise import realise
-from lapilli.compiler.schedule import OnChipMemory, Tiling
+from lapilli.compiler.schedule import OnChipMemory, Tiling, best
+from lapilli.compiler.schedule.cost import Costs, deciding_constants
+from lapilli.compiler.schedule.levers.registry import MEMORY, TILES, levers_for
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import Verdict
 from lapilli.errors import ModelError, Unsupported, UsageError
@@ -43,6 +45,9 @@ class CompileOptions:
 
     ``postprocess``: leave to the host what the delegate does there itself, a detector's
     post-processing with what stands in front of it.
+
+    ``without``: levers of the best schedule that are not pulled, ``experimental``: ones that are
+    (docs/schedules.md). ``effort``: 0 keeps to the reference's tiles, 2 looks at more than 1.
     """
 
     zero_runs: bool = True
@@ -50,6 +55,9 @@ class CompileOptions:
     kernel_cache: bool = True
     only_divisible_channels: bool = False
     postprocess: bool = True
+    without: frozenset[str] = frozenset()
+    experimental: frozenset[str] = frozenset()
+    effort: int = 1
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -133,8 +141,29 @@ def schedule_part(
     )
     lowered = lower(fuse(as_unsigned(cut), chip), chip, wishes)
     part = realise(lowered, chip, wishes)
+    if not wishes.as_recorded and options.image_cache and options.kernel_cache:
+        return _best(part, chip, options)
     jobs = (job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs)
     return ScheduledPart(part, tuple(jobs))
+
+
+def _best(part: PartJobs, chip: Chip, options: CompileOptions) -> ScheduledPart:
+    search = best.Search(
+        Costs(chip, deciding_constants(chip)),
+        levers_for(chip.generation, options.without, options.experimental),
+        frozenset({TILES, MEMORY} - options.without),
+        options.effort,
+    )
+    part, planned = best.plan(part, search)
+    return ScheduledPart(part, tuple(_scheduled(found, chip) for found in planned))
+
+
+def _scheduled(found: best.Planned, chip: Chip) -> ScheduledNn | TpJob:
+    if isinstance(found.job, TpJob):
+        return found.job
+    assert found.tiling is not None and found.memory is not None
+    coefficients = generation_of(chip).encode(found.job, chip, found.tiling)
+    return ScheduledNn(found.job, found.tiling, found.memory, coefficients)
 
 
 def _schedule(job: NnJob, chip: Chip, options: CompileOptions) -> ScheduledNn:

@@ -20,7 +20,7 @@ def test_dump_shows_jobs_memory_and_packets(program: Path) -> None:
         "  VIP SRAM [K....",
         "  touches coefficients buffer 1+0x0, input buffer 2+0x0, tensor buffer 3+0x0",
         "part 0: command stream",
-        "starts job 12: ",
+        "starts job 8: ",
     ):
         assert line in result.stdout
     assert "clamp_high" not in result.stdout

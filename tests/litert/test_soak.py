@@ -13,7 +13,7 @@ from places import REPOSITORY
 pytest.importorskip("ai_edge_litert")
 
 SCRIPT = REPOSITORY / "tests" / "soak.py"
-SHORT_CYCLES, LONG_CYCLES = 60, 1000
+SHORT_CYCLES, LONG_CYCLES = 150, 1000
 INFERENCE_BYTES = 20
 CYCLE_BYTES = {SHORT_CYCLES: 4000, LONG_CYCLES: 500}
 """Python's free lists fill in the first some 600 cycles, by about 2,500 bytes a cycle."""

@@ -7,6 +7,7 @@ cores than pieces) the rule here is the corrected one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lapilli.compiler.jobs import ImageSize, TpInstruction
@@ -60,50 +61,88 @@ def _tile(columns: int, rows: int) -> dict[str, int]:
     }
 
 
-def to_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
-    """NHWC to one plane after another."""
+def to_planar(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstruction, ...]:
+    """NHWC to one plane after another, in pieces of some rows."""
     columns, rows, channels = size.columns, size.rows, size.channels
-    fields = {
-        **_image(channels, columns, rows, channels, columns * channels),
-        **_window(0, 0, channels - 1, columns - 1),
-        **_tile(1, columns),
-        **_loops((1, columns), (rows * columns, channels), (columns, rows)),
-        "in_tile_x_inc": 1,
-        "in_zp": zero_point,
-        "out_zp": zero_point,
-    }
-    return (TpInstruction(0, 0, fields),)
-
-
-def from_planar(size: ImageSize, zero_point: int) -> tuple[TpInstruction, ...]:
-    """One plane after another to NHWC."""
-    columns, rows, channels = size.columns, size.rows, size.channels
-    zero_points = {"in_zp": zero_point, "out_zp": zero_point}
-    if fits(columns * channels):
-        # The read is linear, so the image is described as rows of any length.
-        lines = columns * channels
+    line = columns * channels
+    instructions = []
+    for first, count in _shares(rows, cores):
         fields = {
-            **_image(rows, lines, 1, rows, rows * lines),
-            **_window(0, 0, rows - 1, lines - 1),
-            **_tile(1, 1),
-            **_loops(
-                (channels, columns),
-                (0, 1),
-                (columns * channels, rows),
-                (1, channels),
-                (rows * lines, 1),
-            ),
-            **zero_points,
+            **_image(channels, columns, count, channels, line),
+            **_window(0, 0, channels - 1, columns - 1),
+            **_tile(1, columns),
+            **_loops((1, columns), (rows * columns, channels), (columns, count)),
+            "in_tile_x_inc": 1,
+            "in_zp": zero_point,
+            "out_zp": zero_point,
+            "no_flush": int(first + count < rows),
         }
-    else:
+        instructions.append(TpInstruction(first * line, first * columns, fields))
+    return tuple(instructions)
+
+
+def to_parities(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstruction, ...]:
+    """NHWC of even extents to planes 4z + 2a + b with rows 2y + a and columns 2x + b of channel z,
+    in pieces of some pairs of rows."""
+    columns, rows, channels = size.columns, size.rows, size.channels
+    line, width, height = columns * channels, columns // 2, rows // 2
+    plane = width * height
+    instructions = []
+    for first, count in _shares(height, cores):
         fields = {
-            **_image(columns, rows, channels, columns, columns * rows),
+            **_image(channels, columns, 2 * count, channels, line),
+            **_window(0, 0, channels - 1, columns - 1),
+            **_tile(1, columns),
+            **_loops((plane, 2), (1, width), (4 * plane, channels), (2 * plane, 2), (width, count)),
+            "in_tile_x_inc": 1,
+            "in_zp": zero_point,
+            "out_zp": zero_point,
+            "no_flush": int(first + count < height),
+        }
+        instructions.append(TpInstruction(2 * first * line, first * width, fields))
+    return tuple(instructions)
+
+
+def from_planar(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstruction, ...]:
+    """One plane after another to NHWC, in pieces of some channels."""
+    instructions = []
+    for first, count in _shares(size.channels, cores):
+        fields = _detranspose_fields(size, count)
+        fields["in_zp"] = fields["out_zp"] = zero_point
+        fields["no_flush"] = int(first + count < size.channels)
+        instructions.append(TpInstruction(first * size.plane, first, fields))
+    return tuple(instructions)
+
+
+def _shares(count: int, cores: int) -> Iterator[tuple[int, int]]:
+    """First and number of what each of up to ``cores`` cores does, the larger shares first."""
+    done = 0
+    for core in range(cores):
+        share = -(-(count - done) // (cores - core))
+        if share:
+            yield done, share
+        done += share
+
+
+def _detranspose_fields(size: ImageSize, planes: int) -> dict[str, int]:
+    """Fields of one instruction that puts ``planes`` planes in place."""
+    columns, rows, channels = size.columns, size.rows, size.channels
+    pixels = ((channels, columns), (0, 1), (columns * channels, rows), (1, planes))
+    if not fits(columns * channels):
+        return {
+            **_image(columns, rows, planes, columns, columns * rows),
             **_window(0, 0, columns - 1, rows - 1),
             **_tile(columns, rows),
-            **_loops((channels, columns), (0, 1), (columns * channels, rows), (1, channels)),
-            **zero_points,
+            **_loops(*pixels),
         }
-    return (TpInstruction(0, 0, fields),)
+    # The read is linear, so the image is described as rows of any length.
+    lines = columns * planes
+    return {
+        **_image(rows, lines, 1, rows, rows * lines),
+        **_window(0, 0, rows - 1, lines - 1),
+        **_tile(1, 1),
+        **_loops(*pixels, (rows * lines, 1)),
+    }
 
 
 def _largest_divisor(value: int) -> int:

@@ -52,8 +52,38 @@ def encode(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> C
 
 
 def measure(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> CoefficientSize:
-    """The size of what ``encode`` gives."""
+    """The size of what ``encode`` gives. Streams without runs are counted, not made."""
+    if reads_blocks(job.kernels, nn_cores) or not job.zero_runs:
+        return _plain_size(job, nn_cores, superblocks)
     return _plan(job, nn_cores, superblocks, zero_run_bits).size
+
+
+def _plain_size(job: NnJob, nn_cores: int, superblocks: int) -> CoefficientSize:
+    """The size of streams that hold every weight."""
+    kernels = job.kernels
+    count, cores = kernels.output_channels, min(kernels.output_channels, nn_cores)
+    size = kernels.input_channels * kernels.rows * kernels.columns
+    per_core = -(-count // cores)
+    each = np.count_nonzero(kernels.values.reshape(count, -1) != kernels.zero_point, axis=1)
+    filling = size if job.filler != kernels.zero_point else 0
+    each = np.concatenate([each, np.full(per_core * cores - count, filling)])
+    weights = [
+        int(each[np.concatenate(channels)].sum())
+        for channels in _channels(kernels, cores, superblocks)
+    ]
+    bits = HEAD_BITS + per_core * (2 * layout.ITEM_BITS + size * layout.WEIGHT_BITS)
+    alignment = layout.STREAM_ALIGNMENT
+    stream = -(-bits // (8 * alignment)) * alignment
+    statistics = CoefficientStatistics(
+        header_bytes=-(-4 * nn_cores // alignment) * alignment,
+        stream_bytes=stream * cores,
+        kernels=per_core,
+        weights=tuple(weights),
+        tokens=(per_core * size,) * cores,
+        zero_run_bits=0,
+        useful=int(each[:count].sum()),
+    )
+    return CoefficientSize(stream * cores, cores, statistics)
 
 
 @dataclass(frozen=True)
@@ -71,8 +101,9 @@ def _plan(job: NnJob, nn_cores: int, superblocks: int, zero_run_bits: int) -> _P
     kernels = job.kernels
     cores = min(kernels.output_channels, nn_cores)
     blocked = reads_blocks(kernels, nn_cores)
+    common = _Common(blocked, *_items(job), tap_order(kernels.rows, kernels.columns))
     sequences = [
-        _sequence(job, channels, blocked) for channels in _channels(kernels, cores, superblocks)
+        _sequence(job, common, channels) for channels in _channels(kernels, cores, superblocks)
     ]
     if blocked or not job.zero_runs:
         bits, tokens = 0, [sequence.length for sequence in sequences]
@@ -127,11 +158,23 @@ def tap_order(rows: int, columns: int) -> Ints:
     return np.array(order, np.int64)
 
 
-def _sequence(job: NnJob, blocks: list[Ints], blocked: bool) -> _Sequence:
+@dataclass(frozen=True)
+class _Common:
+    """What all cores' sequences need: whether 1x1 kernels are read in blocks, the items of
+    ``_items``, and the order of a kernel's taps."""
+
+    blocked: bool
+    bias: Ints
+    filler_bias: int
+    tail: int
+    order: Ints
+
+
+def _sequence(job: NnJob, common: _Common, blocks: list[Ints]) -> _Sequence:
     """One core's weights and items in stream order."""
-    kernels = job.kernels
+    kernels, blocked = job.kernels, common.blocked
     taps, depth = kernels.rows * kernels.columns, kernels.input_channels
-    bias, filler_bias, tail = _items(job)
+    bias, filler_bias, tail = common.bias, common.filler_bias, common.tail
     positions, values, barriers, items = [], [], [], []
     start = 0
     for channels in blocks:
@@ -140,7 +183,7 @@ def _sequence(job: NnJob, blocks: list[Ints], blocked: bool) -> _Sequence:
         if blocked:
             found, value, first, last = _blocked(kernels, channels[there], count, job.filler)
         else:
-            found, value = _patches(kernels, channels[there], count, job.filler)
+            found, value = _patches(kernels, channels[there], count, job.filler, common.order)
             first = np.arange(count) * taps
             last = ((depth - 1) * count + np.arange(count)) * taps + taps - 1
         positions.append(found + start)
@@ -195,11 +238,10 @@ def _items(job: NnJob) -> tuple[Ints, int, int]:
 
 
 def _patches(
-    kernels: Kernels, channels: Ints, count: int, filler: int
+    kernels: Kernels, channels: Ints, count: int, filler: int, order: Ints
 ) -> tuple[Ints, NDArray[np.uint8]]:
     """Positions and values of a superblock of ``count`` kernels, of which ``channels`` exist:
     planes, in them kernels, in them taps."""
-    order = tap_order(kernels.rows, kernels.columns)
     taps, depth, there = len(order), kernels.input_channels, len(channels)
     planes = kernels.values.shape[1]
     chosen = kernels.values[channels].reshape(there, planes, taps)[:, :, order]

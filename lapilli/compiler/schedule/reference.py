@@ -55,9 +55,7 @@ def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> 
             sram.KERNEL_END_MINIMUM,
         )
     else:
-        mode = Caching.PARTIAL
-        channels = job.output_size.channels
-        pattern = next(p for least, p in _PARTIAL_PATTERNS if channels >= least)
+        mode, pattern = Caching.PARTIAL, partial_pattern(job.output_size.channels)
         if start + kernel_bytes >= size:
             end, image = size, 0
         elif image > size:
@@ -70,6 +68,11 @@ def on_chip_memory(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> 
         if image >= sram.KERNEL_START:
             image_start, image_end = end, min(end + image, size)
     return OnChipMemory(mode, image_mode, *pattern, start, end, image_start, image_end)
+
+
+def partial_pattern(channels: int) -> tuple[int, int, int]:
+    """Which kernels stay on chip when not all of ``channels`` output channels' do."""
+    return next(pattern for least, pattern in _PARTIAL_PATTERNS if channels >= least)
 
 
 def no_caching(memory: OnChipMemory) -> OnChipMemory:

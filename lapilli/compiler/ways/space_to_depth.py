@@ -37,7 +37,9 @@ def space_to_depth(intent: ConvolutionIntent, terms: Terms) -> Done:
         row_offset=0,
         column_offset=0,
     )
-    reshuffle = TpJob(intent.operator, "reshuffle", intent.source, view, instructions)
+    reshuffle = TpJob(
+        intent.operator, "reshuffle", intent.source, view, instructions, size=intent.input_size
+    )
     return Done((reshuffle, job), (Storage("tensor", bytes_made),))
 
 
