@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tflite
-from models import ModelBuilder, Pair, convolved_extent
+from models import ModelBuilder, Pair, Scale, convolved_extent
 from numpy.typing import NDArray
 
 
@@ -196,17 +196,17 @@ def fully_connected(
     x: int,
     weights: NDArray[Any],
     bias: NDArray[Any] | None,
-    weight_quantization: tuple[float, int],
+    weight_quantization: tuple[Scale, int],
     quantization: tuple[float, int],
     *,
     activation: str = "NONE",
     keep_dims: bool = False,
 ) -> int:
-    """``weights``: [outputs, inputs]."""
+    """``weights``: [outputs, inputs]; a list of scales is per output."""
     inputs = [x, builder.constant(weights, *weight_quantization)]
     if bias is not None:
-        scale = quantization_of(builder, x)[0] * weight_quantization[0]
-        inputs.append(builder.constant(bias.astype(np.int32), scale))
+        scales = np.ravel(weight_quantization[0]) * quantization_of(builder, x)[0]
+        inputs.append(builder.constant(bias.astype(np.int32), scales.tolist()))
     old = shape_of(builder, x)
     rows = int(np.prod(old)) // weights.shape[1]
     shape = (*old[:-1], weights.shape[0]) if keep_dims else (rows, weights.shape[0])

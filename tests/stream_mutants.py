@@ -16,13 +16,18 @@ from dataclasses import replace
 
 import numpy as np
 from oracle import locate
-from stream_sources import REGISTER_FIELDS, STREAM, Mutant, Source, stored_words
+from stream_sources import REGISTER_FIELDS, ROOMY, STREAM, Mutant, Source, stored_words
 
+from lapilli.hw import coefficients_v8
 from lapilli.hw.bits import Field, Layout
+from lapilli.hw.coefficients_v7 import ZERO_RUN_WIDTH_BITS
+from lapilli.hw.coefficients_v8 import STREAMS
 from lapilli.hw.commands import LOAD_STATE
 from lapilli.hw.tables import ENTRIES, FLOAT_BITS, MANTISSA_BITS
 
 HEADER_WORDS = 16
+SYMBOL_MAP = 0x76543210
+"""V8: each symbol once."""
 TABLE_STEP = 5
 """Every so many entries of a table are changed."""
 
@@ -148,6 +153,66 @@ def _coefficients(source: Source) -> list[tuple[int, int]]:
     return sorted({(buffer, offset // 4) for buffer, offset in found})
 
 
+def coefficient_claims(source: Source) -> Iterator[Mutant]:
+    """Large buffers of zeros that claim to hold any number of kernels: what a few bytes of file can
+    stand for. Instruction and header agree, so that the decoders have to believe them."""
+    if ROOMY not in source.name:
+        return
+    for job, instruction in enumerate(source.instructions):
+        if instruction.unit != "NN":
+            continue
+        buffer, offset = locate(source.recording, instruction.fields["kernel_address"])
+        room = (source.recording.buffers[buffer].size - offset) // 128 * 64
+        for channels in (1, 64, 1024, 16383):
+            for extra in ({}, {"kernel_x_size": 11, "kernel_y_size": 11}, {"kernels_per_core": 1}):
+                fields = {"kernel_z_size": channels, **extra}
+                words = tuple(stored_words(source, instruction, fields))
+                for claim in _claims(source, offset // 4, room, channels):
+                    change = f"job {job}: {fields}, header {[hex(word) for _, word in claim]}"
+                    header = tuple((buffer, number, word) for number, word in claim)
+                    yield Mutant(
+                        source.name, "claimed kernels", change, (*words, *header), blank=buffer
+                    )
+
+
+def _claims(
+    source: Source, first: int, room: int, channels: int
+) -> Iterator[list[tuple[int, int]]]:
+    """(number, word) of a header, and of the head of V7's first stream."""
+    if source.chip == "imx8mp":
+        header = coefficients_v8.HEADER.fields
+        for bits in (8 * room // STREAMS, 64 * channels, 1 << 12):
+            sizes = {f"stream_size_{core}": bits for core in range(STREAMS)}
+            stored = {"version": 1, "symbol_map": SYMBOL_MAP, **sizes}
+            words: dict[int, int] = {}
+            for name, value in stored.items():
+                (piece,) = header[name].pieces
+                words[piece.word] = words.get(piece.word, 0) | value << piece.low
+            yield [(first + number, word) for number, word in words.items()]
+        return
+    for size in (room, 4096, 64):
+        for run_bits, kernels in ((0, 1), (5, 127), (16, 127), (16, 16384), (14, 65535)):
+            yield [(first, size), (first + HEADER_WORDS, run_bits | kernels << ZERO_RUN_WIDTH_BITS)]
+
+
+def repeated_streams(source: Source) -> Iterator[Mutant]:
+    """The same job over and over: a submit's work has a limit."""
+    for times in (2, 17):
+        yield Mutant(source.name, "repeated stream", f"{times} times", repeated=times)
+
+
+def shared_places(source: Source) -> Iterator[Mutant]:
+    """An address of one instruction in another one: images, coefficients and tables in common."""
+    for one, other in itertools.permutations(range(len(source.instructions)), 2):
+        first, second = source.instructions[one], source.instructions[other]
+        for name, field in source.layout(first).address_words().items():
+            for target, address in second.fields.items():
+                if target.endswith("address") and address not in (0, first.fields[name]):
+                    words = tuple(stored_words(source, first, {name: _bits(field, address)}))
+                    change = f"job {one}: {name} = {target} of job {other}"
+                    yield Mutant(source.name, "shared place", change, words)
+
+
 def table_entries(source: Source) -> Iterator[Mutant]:
     """Entries of tables at their ends, with the highest exponent, and with bits of no float."""
     values = {0, 1, 1 << FLOAT_BITS, (1 << FLOAT_BITS) - 1, 31 << MANTISSA_BITS, (1 << 32) - 1}
@@ -182,6 +247,9 @@ FAMILIES: tuple[Callable[[Source], Iterator[Mutant]], ...] = (
     cut_buffers,
     exchanged_buffers,
     coefficient_headers,
+    coefficient_claims,
+    repeated_streams,
+    shared_places,
     table_entries,
 )
 

@@ -53,6 +53,8 @@ STREAM = -1
 FIRST_ADDRESS = 0x1000_0000
 GAP = 8 * 4096
 """Room between two buffers."""
+ROOMY = "in large buffers"
+ROOM = 1 << 20
 PAGE = 4096
 LOADED = ("instruction", "coefficients", "table")
 """Roles of what units read beside tensors."""
@@ -100,7 +102,8 @@ class Mutant:
 
     ``words`` are replaced; ``removed``: words [first, end) of the stream go; ``cut``: (buffer, its
     new size); ``exchanged``: two buffers get each other's content; ``unlisted``: a buffer that the
-    submit does not list.
+    submit does not list; ``blank``: a buffer that is all zeros before words are replaced;
+    ``repeated``: how often the stream comes.
     """
 
     source: str
@@ -111,10 +114,14 @@ class Mutant:
     cut: tuple[int, int] | None = None
     exchanged: tuple[int, int] | None = None
     unlisted: int | None = None
+    blank: int | None = None
+    repeated: int = 1
 
     def apply(self, source: Source) -> Recording:
         """The damaged job."""
         commands, buffers = source.recording.commands.copy(), list(source.recording.buffers)
+        if self.blank is not None:
+            buffers[self.blank] = replace(buffers[self.blank], data=np.zeros(0, np.uint8))
         for buffer, number, value in self.words:
             if buffer == STREAM:
                 commands[number] = value
@@ -129,7 +136,7 @@ class Mutant:
             one, other = (buffers[i] for i in self.exchanged)
             buffers[self.exchanged[0]] = replace(one, data=other.data[: one.size])
             buffers[self.exchanged[1]] = replace(other, data=one.data[: other.size])
-        return Recording(commands, tuple(buffers))
+        return Recording(np.tile(commands, self.repeated), tuple(buffers))
 
 
 def _with_word(buffer: RecordedBuffer, number: int, value: int) -> RecordedBuffer:
@@ -166,6 +173,23 @@ def compiled_sources(graphs: Sequence[int] = GRAPHS) -> list[Source]:
         schedule = "best" if len(found) % 3 else "reference"
         part = compile_model(model, chip, schedule).parts[0]
         found.append(_source(f"{chip} {name} ({schedule})", chip, _as_recording(part)))
+    return found
+
+
+def roomy_sources() -> list[Source]:
+    """The small part on both chips in buffers that are far too large: a size, stride or count that
+    is wrong stays inside them, and the unit has to bear it."""
+    found = []
+    for chip in CHIPS:
+        recording = _as_recording(compile_model(_small(), chip, "reference").parts[0])
+        buffers = tuple(replace(b, size=b.size + ROOM) for b in recording.buffers)
+        # Spread where they are, then moved apart by their new sizes.
+        spread = _spread(recording, chip, [b.size for b in buffers])
+        large = tuple(
+            replace(b, size=big.size) for b, big in zip(spread.buffers, buffers, strict=True)
+        )
+        name = f"{chip} small ({ROOMY})"
+        found.append(_source(name, chip, Recording(spread.commands, large)))
     return found
 
 
@@ -226,9 +250,10 @@ def _as_recording(part: Part) -> Recording:
     return Recording(commands, tuple(buffers))
 
 
-def _spread(recording: Recording, chip: str) -> Recording:
-    """A recording with its buffers moved apart, and all addresses with them."""
-    addresses = _places([buffer.size for buffer in recording.buffers])
+def _spread(recording: Recording, chip: str, sizes: Sequence[int] = ()) -> Recording:
+    """A recording with its buffers moved apart, and all addresses with them; ``sizes``: those that
+    there shall be room for."""
+    addresses = _places(sizes or [buffer.size for buffer in recording.buffers])
 
     def moved(address: int) -> int:
         buffer, offset = locate(recording, address)

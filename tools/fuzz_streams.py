@@ -43,6 +43,7 @@ from stream_sources import (
     Source,
     compiled_sources,
     recorded_sources,
+    roomy_sources,
 )
 
 from lapilli.errors import ExitCode
@@ -63,7 +64,7 @@ def all_sources() -> list[Source]:
         recorded = recorded_sources((*RECORDED, *LARGE))
     except pytest.skip.Exception:
         recorded = []
-    return recorded + compiled_sources((*GRAPHS, *LARGE_GRAPHS))
+    return recorded + compiled_sources((*GRAPHS, *LARGE_GRAPHS)) + roomy_sources()
 
 
 @functools.cache

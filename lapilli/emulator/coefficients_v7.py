@@ -22,9 +22,10 @@ from lapilli.emulator.kernels import (
     Integers,
     KernelShape,
     Streams,
+    demand_few,
 )
 from lapilli.emulator.memory import ListedMemory
-from lapilli.errors import Fault
+from lapilli.errors import Fault, Refused
 from lapilli.hw.chips import Chip
 from lapilli.hw.coefficients_v7 import (
     CHANNELS_PER_BLOCK,
@@ -44,6 +45,8 @@ ITEM_BYTES = ITEM_BITS // 8
 MOST_KERNELS = 1 << 14
 """Kernels of an instruction: as many as its field for output channels counts. More have no use, and
 would only take time."""
+SLACK_BITS = 8 << 16
+"""Filling behind a stream's last kernel that is read all the same."""
 WIDEST_RUN = 16
 """Wider runs can't be told from damage: 65535 weights a token are more than any core holds."""
 
@@ -80,7 +83,7 @@ def decode(streams: Streams, shape: KernelShape, chip: Chip) -> Coefficients:
             cores.append(_decode_core(streams.data[start:end], shape, chip, room))
             room -= cores[-1].kernels
         except Fault as fault:
-            raise Fault(f"coefficient stream of core {core}: {fault}") from None
+            raise type(fault)(f"coefficient stream of core {core}: {fault}") from None
     return _combine(cores, shape)
 
 
@@ -173,6 +176,10 @@ def _decode_core(stream: Bytes, shape: KernelShape, chip: Chip, most: int) -> _C
         )
     if kernels > most:
         raise Fault(f"holds {kernels} kernels; all cores together can have {MOST_KERNELS}")
+    demand_few(MOST_KERNELS - most + kernels, shape)
+    longest = HEAD_BITS + 2 * ITEM_BITS * kernels + kernels * shape.weights * token_bits
+    if bits > longest + SLACK_BITS:
+        raise Refused(f"has {len(stream)} bytes; its {kernels} kernels take {longest >> 3} at most")
     reader = _PlainReader(stream) if run_bits == 0 else _RunReader(stream, run_bits, shape)
     weights = np.empty((kernels, shape.weights), np.uint8)
     items = np.empty((kernels, 2), np.int64)

@@ -24,6 +24,7 @@ from lapilli.emulator.kernels import (
     Integers,
     KernelShape,
     Streams,
+    demand_few,
 )
 from lapilli.emulator.memory import ListedMemory
 from lapilli.errors import Fault
@@ -50,6 +51,7 @@ PAIR_FIRST_BITS = 2 * FIRST_BITS
 PAIR_FIRST = (1 << PAIR_FIRST_BITS) - 1
 PAIR_SECOND = (1 << 2 * SECOND_BITS) - 1 << PAIR_FIRST_BITS
 REST_BITS = 7
+LONGEST_STEP_BITS = PAIR_FIRST_BITS + 2 * (SECOND_BITS + REST_BITS)
 """A variable part has at most so many."""
 SYMBOLS = 8
 WORTH_COMPILING = 10_000
@@ -174,13 +176,14 @@ def decode(streams: Streams, shape: KernelShape, chip: Chip) -> Coefficients:
     sizes = [fields[f"stream_size_{core}"] for core in range(len(streams.cores))]
     for share, bits in zip(shares, sizes, strict=True):  # before there is memory for the kernels
         share.demand_room(bits)
+    demand_few(shape.output_channels, shape)
     coded = np.empty((shape.output_channels, shape.weights), np.uint8)
     tokens = 0
     for share, bits, (start, end) in zip(shares, sizes, streams.cores, strict=True):
         try:
             values = _decode_core(streams.data[start:end], bits, code, share)
         except Fault as fault:
-            raise Fault(f"{share.name}: {fault}") from None
+            raise type(fault)(f"{share.name}: {fault}") from None
         tokens += len(values)
         share.store(values, coded)
     bias = streams.data[streams.cores[-1][1] :].view("<i4").astype(np.int64)
@@ -212,6 +215,12 @@ class _Share:
             raise Fault(
                 f"{self.name}: {self.kernels} kernels of it can't be in {bits} bits; their code "
                 f"takes {least} or more"
+            )
+        most = LONGEST_STEP_BITS * (self.pairs + FLUSH_PAIRS)
+        if bits > most:
+            raise Fault(
+                f"{self.name}: {bits} bits for {self.kernels} kernels; their code takes {most} or "
+                "less"
             )
 
     def store(self, values: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:

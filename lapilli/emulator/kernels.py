@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.errors import Refused
 from lapilli.program.program import Bytes
 
 SPARSE_SHARE = 8
 """A core's weights are kept as a list if at most one in this many differs from the zero point."""
+MOST_WEIGHTS = 1 << 26
+"""Of an instruction, all cores together: some 12 bytes of memory each. Zero runs let a few bytes
+stand for any number of them."""
 SMALL_WEIGHTS = 4096
 """Up to so many weights the list is made in any case."""
 Integers = NDArray[np.int64]
@@ -39,6 +43,15 @@ class KernelShape:
     def weights(self) -> int:
         """Weights of one kernel."""
         return self.taps if self.depthwise else self.channels * self.taps
+
+
+def demand_few(kernels: int, shape: KernelShape) -> None:
+    """Refused for more weights than the emulator has room for."""
+    if kernels * shape.weights > MOST_WEIGHTS:
+        raise Refused(
+            f"{kernels} kernels of {shape.weights} weights (kernel_z_size, kernel_x_size, "
+            f"kernel_y_size); at most {MOST_WEIGHTS} weights are emulated"
+        )
 
 
 @dataclass(frozen=True)

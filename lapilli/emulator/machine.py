@@ -16,12 +16,18 @@ from lapilli.emulator.kernels import Counts, KernelShape, Streams
 from lapilli.emulator.memory import AddressSpace, EmulatedBuffer, ListedMemory
 from lapilli.emulator.nn import NNUnit
 from lapilli.emulator.tp import TPUnit
-from lapilli.errors import DeviceError, Fault
+from lapilli.errors import DeviceError, Fault, Refused
 from lapilli.hw.chips import Chip
 from lapilli.program.device import DeviceBuffer
 from lapilli.program.program import Words
 
 log = logging.getLogger(__name__)
+MOST_ELEMENTS = 1 << 28
+"""That the TP instructions of a submit may move together; some ten seconds of work."""
+MOST_MULTIPLICATIONS = 1 << 37
+"""That its NN instructions may do together: more than any published model's."""
+SPARSE_COST = 16
+"""A multiplication of a weight that is not zero costs that of so many in a dense product."""
 CACHE_BYTES = 512 << 20
 """Bound on the decoded kernels a device keeps, and on the element orders of its TP."""
 
@@ -125,11 +131,26 @@ class EmulatedDevice:
 
     def _run(self, commands: Words, memory: ListedMemory) -> None:
         done: list[InstructionCounters] = []
-        self.last_counters = ()
+        try:
+            self._run_all(commands, memory, done)
+        finally:
+            self.last_counters = tuple(done)
+
+    def _run_all(
+        self, commands: Words, memory: ListedMemory, done: list[InstructionCounters]
+    ) -> None:
+        elements = multiplications = 0
         for job, start in enumerate(walk(commands, self._chip.nn_cores)):
             counted = self._run_instruction(job, start, memory)
             done.append(counted)
-            self.last_counters = tuple(done)
+            elements += counted.elements
+            multiplications += min(counted.macs_dense, SPARSE_COST * counted.macs_nonzero)
+            if elements > MOST_ELEMENTS or multiplications > MOST_MULTIPLICATIONS:
+                raise Refused(
+                    f"job {job} (command word {start.word}): up to here the submit moves "
+                    f"{elements} elements and does {multiplications} multiplications; at most "
+                    f"{MOST_ELEMENTS} and {MOST_MULTIPLICATIONS} are emulated in one"
+                )
             if counted.reads_own_output:
                 log.warning(
                     "job %d (command word %d), TP instruction at %#x writes over its own input; it "

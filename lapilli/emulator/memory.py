@@ -24,7 +24,12 @@ class EmulatedBuffer:
         self._space = space
         self.address = address
         self.size = size
-        self.data: Bytes = np.zeros(size, np.uint8)
+        try:
+            self.data: Bytes = np.zeros(size, np.uint8)
+        except MemoryError as error:
+            raise DeviceError(
+                f"this computer has no memory for a buffer of {size} bytes"
+            ) from error
 
     @property
     def end(self) -> int:

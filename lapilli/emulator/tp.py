@@ -5,7 +5,7 @@ Everything but addresses and the table's content is worked out once for an instr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from lapilli.emulator.checks import decode_fields, demand
 from lapilli.emulator.counters import InstructionCounters
 from lapilli.emulator.memory import ListedMemory
 from lapilli.emulator.tables import LARGEST_BYTE, TABLE, bytes_through
-from lapilli.emulator.tp_order import Loops, Window, read_order, write_order
+from lapilli.emulator.tp_order import Loops, Order, Window, order_of
 from lapilli.errors import Refused
 from lapilli.hw.tables import ALIGNMENT, TABLE_BYTES
 from lapilli.hw.tp import TABLE_FLAGS, TP, WORDS
@@ -60,34 +60,65 @@ FREE_FIELDS = frozenset(
 """What may differ from the default. ``alu_reorder_bits_used`` changes nothing that is known."""
 ADDRESSES = ("in_image_base_address", "out_image_base_address", "alu_load_pwl_lut_address")
 MAXIMUM_ELEMENTS = 1 << 26
+"""Of an instruction: a byte of memory each."""
+MAXIMUM_PLANE = 1 << 23
+"""Elements of a plane: some 60 bytes of memory each."""
+KEPT_ELEMENTS = 1 << 20
+"""Up to so many an instruction's order is kept; of more, so many are worked out at a time."""
 TABLE_SHARE = 64
 """A device's memory for what becomes of bytes is this fraction of that for orders of elements."""
 
 
 @dataclass(frozen=True)
-class Move:
-    """An instruction made ready: which byte goes where, relative to the base addresses.
+class Block:
+    """Some elements in reading order: which byte goes where. ``read`` and ``write`` are relative to
+    the first byte the move reads and writes; ``border`` are those outside the image."""
 
-    ``read`` and ``write`` are relative to the first byte read and written. ``border`` are the
-    elements that lie outside the image. ``through_table``: the fields that say how a table is
-    applied, None without one; then ``shifted`` maps every byte to what is stored, None if the same.
-    """
-
-    first_read: int
     read: NDArray[np.intp]
-    first_write: int
     write: NDArray[np.intp]
     border: NDArray[np.intp]
-    border_byte: int
-    through_table: Mapping[str, int] | None
-    shifted: Bytes | None
-    read_size: int
-    write_size: int
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
         return self.read.nbytes + self.write.nbytes + self.border.nbytes
+
+
+@dataclass(frozen=True)
+class Move:
+    """An instruction made ready. Its order is kept if it is small, else worked out for some planes
+    at a time whenever it runs: memory goes with a plane, not with all of them.
+
+    ``through_table``: the fields that say how a table is applied, None without one; then
+    ``shifted`` maps every byte to what is stored, None if the same.
+    """
+
+    elements: int
+    outside: int
+    first_read: int
+    first_write: int
+    border_byte: int
+    through_table: Mapping[str, int] | None
+    shifted: Bytes | None
+    read_size: int
+    write_size: int
+    whole: Block | None
+    order: Order | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        order = self.order
+        arrays = () if order is None else (order.inner, order.offset, order.position)
+        return (self.whole.nbytes if self.whole else 0) + sum(a.nbytes for a in arrays)
+
+    def blocks(self) -> Iterator[Block]:
+        """All elements in reading order."""
+        if self.whole is not None:
+            yield self.whole
+        elif self.order is not None:
+            for read, write in _in_blocks(self.order):
+                yield _block(read, write, self.first_read, self.first_write)
 
 
 class TPUnit:
@@ -107,22 +138,27 @@ class TPUnit:
         becomes = move.shifted
         if move.through_table is not None:
             becomes = self._through_table(memory, table, move.through_table)
-        if len(move.write):
+        if move.elements:
             into = memory.bytes(
                 "output image (out_image_base_address and loops)", first_write, move.write_size
             )
+            # All is read before anything is written: the two may share bytes.
             values = _read(memory, source, move)
             if becomes is not None:
                 values = becomes[values]
-            values[move.border] = move.border_byte
-            into[move.write] = values
+            at = 0
+            for block in move.blocks():
+                part = values[at : at + len(block.write)]
+                part[block.border] = move.border_byte
+                into[block.write] = part
+                at += len(block.write)
         return InstructionCounters(
             unit="TP",
             address=address,
             instruction_bytes=4 * WORDS,
-            input_bytes=len(move.write) - len(move.border),
-            output_bytes=len(move.write),
-            elements=len(move.write),
+            input_bytes=move.elements - move.outside,
+            output_bytes=move.elements,
+            elements=move.elements,
             table_bytes=0 if move.through_table is None else TABLE_BYTES,
             reads_own_output=_shares_bytes(move, source + move.first_read, first_write),
         )
@@ -143,21 +179,35 @@ class TPUnit:
 
 def _read(memory: ListedMemory, source: int, move: Move) -> Bytes:
     """The bytes of all elements in reading order; some byte for those outside the image."""
-    if not move.read_size:
-        return np.zeros(len(move.write), np.uint8)
-    first = source + move.first_read
-    data = memory.bytes("input image (in_image_base_address)", first, move.read_size)
-    values: Bytes = data[move.read]
+    values: Bytes = np.zeros(move.elements, np.uint8)
+    if move.read_size:
+        first = source + move.first_read
+        data = memory.bytes("input image (in_image_base_address)", first, move.read_size)
+        at = 0
+        for block in move.blocks():
+            values[at : at + len(block.read)] = data[block.read]
+            at += len(block.read)
     return values
 
 
 def _shares_bytes(move: Move, first_read: int, first_write: int) -> bool:
-    """Whether a byte that is read is one of those written; two images may lie interleaved."""
+    """Whether a byte that is read is one of those written; two images may lie interleaved. If what
+    they have around them in common is very large, they count as sharing."""
+    start = max(first_read, first_write)
     end = min(first_read + move.read_size, first_write + move.write_size)
-    if max(first_read, first_write) >= end:
+    if start >= end:
         return False
-    read = np.delete(move.read, move.border) + first_read
-    return bool(np.isin(read, move.write + first_write).any())
+    if end - start > MAXIMUM_ELEMENTS:
+        return True
+    written = np.zeros(end - start, np.bool_)
+    for block in move.blocks():
+        at = block.write + (first_write - start)
+        written[at[(at >= 0) & (at < len(written))]] = True
+    for block in move.blocks():
+        at = np.delete(block.read, block.border) + (first_read - start)
+        if written[at[(at >= 0) & (at < len(written))]].any():
+            return True
+    return False
 
 
 def _without_addresses(words: Sequence[int]) -> tuple[int, ...]:
@@ -180,33 +230,72 @@ def _plan(words: Sequence[int], room: int) -> Move:
             f"in_tile_y_size, in_image_z_size) make {total} elements; at most {limit} are "
             f"written to an output buffer of {room} bytes"
         )
+    plane = total // max(window.all_planes, 1)
+    if plane > MAXIMUM_PLANE:
+        raise Refused(
+            f"window and tiles (in_window_x_end, in_window_y_end, in_tile_x_size, in_tile_y_size) "
+            f"make {plane} elements a plane; at most {MAXIMUM_PLANE} are emulated"
+        )
     through_table = _table_fields(fields, border=total > window.inside)
-    runs = window.runs()
-    read = read_order(window, runs)
-    write = write_order(window, runs, _loops(fields))
-    inside = read >= 0
-    border = np.flatnonzero(~inside)
-    first_read = int(read[inside].min()) if len(border) < total else 0
-    first_write = int(write.min()) if total else 0
-    read_size = int(read.max()) + 1 - first_read if len(border) < total else 0
-    read -= first_read
-    read[border] = 0
-    write -= first_write
+    order = order_of(window, _loops(fields)) if total else None
+    outside, reads, writes = _extents(order)
+    small = order is not None and total <= KEPT_ELEMENTS
+    whole = None
+    if small and order is not None:
+        everything = order.read(0, order.planes), order.write(0, order.planes)
+        whole = _block(*everything, reads.start, writes.start)
     return Move(
-        first_read,
-        read,
-        first_write,
-        write,
-        border,
+        elements=total,
+        outside=outside,
+        first_read=reads.start,
+        first_write=writes.start,
         border_byte=min(
             demand(TP, fields, "in_image_border_const", 0, LARGEST_BYTE) + fields["out_zp"],
             LARGEST_BYTE,
         ),
         through_table=through_table,
         shifted=_shifted(fields["in_zp"], fields["out_zp"]),
-        read_size=read_size,
-        write_size=int(write.max()) + 1 if total else 0,
+        read_size=len(reads),
+        write_size=len(writes),
+        whole=whole,
+        order=None if small else order,
     )
+
+
+def _in_blocks(order: Order) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Offsets read and written, of as many planes at a time as stay below ``KEPT_ELEMENTS``."""
+    planes = max(1, KEPT_ELEMENTS // len(order.inner))
+    for first in range(0, order.planes, planes):
+        end = min(first + planes, order.planes)
+        yield order.read(first, end), order.write(first, end)
+
+
+def _extents(order: Order | None) -> tuple[int, range, range]:
+    """How many elements lie outside the image, and the ranges of bytes read and written."""
+    if order is None:
+        return 0, range(0), range(0)
+    outside, reads, writes = 0, [], []
+    for read, write in _in_blocks(order):
+        inside = read[read >= 0]
+        outside += len(read) - len(inside)
+        if len(inside):
+            reads += [int(inside.min()), int(inside.max()) + 1]
+        writes += [int(write.min()), int(write.max()) + 1]
+    return (
+        outside,
+        range(min(reads, default=0), max(reads, default=0)),
+        range(min(writes), max(writes)),
+    )
+
+
+def _block(
+    read: NDArray[np.int64], write: NDArray[np.int64], first_read: int, first_write: int
+) -> Block:
+    border = np.flatnonzero(read < 0)
+    read -= first_read
+    read[border] = 0
+    write -= first_write
+    return Block(read, write, border)
 
 
 def _table_fields(fields: Mapping[str, int], border: bool) -> Mapping[str, int] | None:

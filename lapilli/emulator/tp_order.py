@@ -7,6 +7,7 @@ planes are read alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,34 +89,75 @@ def _before(sizes: Integers) -> Integers:
     return np.cumsum(sizes) - sizes
 
 
-def read_order(window: Window, runs: Runs) -> Integers:
-    """Offset from the image's first byte of every element in reading order; -1 outside."""
-    run = np.repeat(np.arange(len(runs.length)), runs.length)
-    x = runs.column[run] + np.arange(len(run)) - _before(runs.length)[run]
+@dataclass(frozen=True)
+class Order:
+    """Where every element is read and written, plane by plane, so that many planes need no more
+    memory than one.
+
+    ``inner``: offset of a plane's elements from its first byte, -1 outside the image. ``offset``
+    and ``position``: what the loops inside a plane add to the write address, and each element's
+    position among the wraps of those from ``loop`` on, of which a plane has ``size``.
+    """
+
+    window: Window
+    loops: Loops
+    inner: Integers
+    offset: Integers
+    position: Integers
+    loop: int
+    size: int
+
+    @property
+    def planes(self) -> int:
+        """How many there are, over-fetched ones included."""
+        return self.window.all_planes
+
+    def read(self, first: int, end: int) -> Integers:
+        """Offset from the image's first byte of every element of planes ``first`` to ``end``, in
+        reading order; -1 outside."""
+        z = np.arange(first, end) - self.window.planes_before
+        offsets = np.where(self.inner >= 0, self.inner + (z * self.window.slice)[:, None], -1)
+        offsets[(z < 0) | (z >= self.window.planes)] = -1
+        return offsets.reshape(-1)
+
+    def write(self, first: int, end: int) -> Integers:
+        """Offset from the output's base address of the same elements."""
+        positions = np.arange(first, end)[:, None] * self.size + self.position
+        taken, rest = _digits(positions, self.loops, self.loop, 5)
+        return (self.offset + taken + rest * self.loops.increments[6]).reshape(-1)
+
+
+def order_of(window: Window, loops: Loops) -> Order:
+    """The order of a window that has elements."""
+    runs = window.runs()
+    return Order(window, loops, _inner(window, runs), *_outer(window, runs, loops))
+
+
+def _inner(window: Window, runs: Runs) -> Integers:
+    """Offset of a plane's elements from its first byte; -1 outside the image."""
+    run = np.repeat(np.arange(len(runs.length), dtype=np.int32), runs.length)
+    before = runs.column - _before(runs.length)
+    x = before[run] + np.arange(len(run))
     y = runs.row[run]
     inside = (x >= 0) & (x < window.image[1]) & (y >= 0) & (y < window.image[0])
-    plane = np.where(inside, y * window.stride + x, -1)
-    z = np.arange(window.all_planes) - window.planes_before
-    offsets = np.where(inside, plane + (z * window.slice)[:, None], -1)
-    offsets[(z < 0) | (z >= window.planes)] = -1
-    return offsets.reshape(-1)
+    return np.where(inside, y * window.stride + x, -1)
 
 
-def write_order(window: Window, runs: Runs, loops: Loops) -> Integers:
-    """Offset from the output's base address of every element in reading order.
+def _outer(window: Window, runs: Runs, loops: Loops) -> tuple[Integers, Integers, int, int]:
+    """``offset``, ``position``, ``loop`` and ``size`` of an Order.
 
     A reset at the end of a group (run, tile, plane) rounds the position up to where the loop it
     resets would have wrapped by counting, which changes nothing if it just did. So position inside
     a group is all that matters to the loops inside, and each group above counts whole wraps.
     """
     total = window.elements
-    run = np.repeat(np.arange(len(runs.length)), runs.length)
+    run = np.repeat(np.arange(len(runs.length), dtype=np.int32), runs.length)
     position = np.arange(len(run)) - _before(runs.length)[run]
     size = runs.length
     offset = np.zeros(len(run), np.int64)
     loop = 0
     groups = (runs.tile, np.zeros(int(runs.tile[-1]) + 1, np.int64))
-    member = run
+    member: NDArray[np.integer[Any]] = run
     for level, reset in enumerate(loops.resets[:2], start=1):
         if reset:
             taken, position, size = _wrap(position, size, loops, loop, level, total)
@@ -131,9 +173,7 @@ def write_order(window: Window, runs: Runs, loops: Loops) -> Integers:
         taken, position, size = _wrap(position, size, loops, loop, 3, total)
         offset += taken
         loop = 4
-    everything = np.arange(window.all_planes)[:, None] * int(size[0]) + position
-    taken, rest = _digits(everything, loops, loop, 5)
-    return (offset + taken + rest * loops.increments[6]).reshape(-1)
+    return offset, position, loop, int(size[0])
 
 
 def _wrap(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any
 
 from lapilli.profile.assemble import by_operation
@@ -13,6 +15,9 @@ from lapilli.profile.rows import Row
 
 SCHEMA = "lapilli-compare"
 SCHEMA_VERSION = 1
+
+MOST_COMPARISONS = 1 << 22
+"""Pairs of operations of one size: what finding common sequences costs, at least."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,17 @@ class Pair:
 
 def pairs(a: Profile, b: Profile) -> tuple[Pair, ...]:
     """What belongs together: by index in the .tflite where both know operators of one model, else
-    the longest common sequences of instructions of equal sizes, operation by operation."""
+    the longest common sequences of instructions of equal sizes, operation by operation; of streams
+    that repeat too few sizes too often for that, one operation after the other."""
     if a.model == b.model and all(op.operators for op in (*a.operators, *b.operators)):
         return _by_index(a.operators, b.operators)
     left, right = by_operation(a), by_operation(b)
     found: list[Pair] = []
-    matcher = SequenceMatcher(None, [op.shape for op in left], [op.shape for op in right], False)
+    shapes = [op.shape for op in left], [op.shape for op in right]
+    times = Counter(shapes[1])
+    if sum(times[shape] for shape in shapes[0]) > MOST_COMPARISONS:
+        return tuple(Pair(one, other) for one, other in zip_longest(left, right))
+    matcher = SequenceMatcher(None, *shapes, autojunk=False)
     for _, a0, a1, b0, b1 in matcher.get_opcodes():
         for i in range(max(a1 - a0, b1 - b0)):
             one = left[a0 + i] if a0 + i < a1 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from lapilli.device.counters import Counters
 from lapilli.timing.cycles import Bound, Cycles
@@ -207,9 +208,9 @@ class Profile:
         """Of the NPU's clock."""
         return cycles / self.limits.clock_hz
 
-    @property
+    @cached_property
     def npu_cycles(self) -> int:
-        """Modelled time of all parts."""
+        """Modelled time of all parts. Summed once: every row asks for its share."""
         return sum(job.cycles.total for job in self.jobs)
 
     @property

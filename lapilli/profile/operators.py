@@ -58,6 +58,9 @@ def rows_of_graph(
 ) -> tuple[OperatorRecord, ...]:
     by_index = {operator.index: operator for operator in graph.operators}
     clock_hz = limits_of(chip).clock_hz
+    of_operator: dict[tuple[int | None, int | None], list[JobRecord]] = {}
+    for job in jobs:
+        of_operator.setdefault((job.part, job.operator), []).append(job)
     found = []
     for number, row in enumerate(rows):
         members = [by_index[i] for i in row.operators]
@@ -76,7 +79,7 @@ def rows_of_graph(
                 macs=sum(macs(graph, member) for member in members),
             )
         else:
-            own = [job for job in jobs if job.part == row.part and job.operator == row.operators[0]]
+            own = of_operator.get((row.part, row.operators[0]), [])
             record = replace(
                 npu_row(number, own, row.operators, clock_hz),
                 kind=members[0].kind,

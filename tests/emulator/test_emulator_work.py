@@ -1,195 +1,230 @@
-"""Streams are timed from their bytes: what is asked of fields, as recorded, wherever they lie."""
+"""What a submit may cost the emulator: memory by what is moved, work by stated limits."""
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from recorded_jobs import load, model_of
-from shared_data import shared_data
-from small_program import run, small_program
-from timing_numbers import chip
+from tp_job import bytes_of, copy, job, run, run_counted, transpose
+from virtual_npu import chip_called, small_input, small_part
 
-from lapilli.compiler.stages import compile_model
-from lapilli.emulator import EmulatedDevice
-from lapilli.emulator.work import nn_task, time_stream, tp_task
-from lapilli.errors import Fault
-from lapilli.hw.nn import NN_V7, Caching, Pooling
-from lapilli.hw.tables import TABLE_BYTES
-from lapilli.hw.tp import TABLE_FLAGS, TP
-from lapilli.program.program import Part, Program
-from lapilli.timing.cycles import total_cycles
-from lapilli.timing.nn import Axis, NnTask
-from lapilli.timing.tp import TpTask, Window
+from lapilli.device.open import open_device
+from lapilli.device.replay import replay
+from lapilli.device.runner import LoadedPart
+from lapilli.emulator import coefficients_v7, coefficients_v8, machine, tp
+from lapilli.emulator.kernels import KernelShape, Streams, demand_few
+from lapilli.errors import DeviceError, ExitCode, Fault, Refused
 
-RECORDED = (
-    "ops/conv2d",
-    "ops/mb0",
-    "ops/mb1",
-    "ops/mb13",
-    "ops/mobiledet10",
-    "models/mobilenet_v1_0.25_128_quant.part0",
-    "models/mobilenet_v1_1.0_224_quant.part0",
-    "models/mobilenet_v1_1.0_224_quant.part1",
-    "models/mobilenet_v2_1.0_224_quant.part0",
-    "models/ssdlite_mobiledet_coco_qat_postprocess.part0",
+Fields = dict[str, int]
+MOVES: dict[str, tuple[Fields, tuple[int, int, int]]] = {
+    "copy": (copy(5, 6, 7), (5, 6, 7)),
+    "transpose": (transpose(5, 6, 7), (5, 6, 7)),
+    "a border": (copy(5, 6, 7) | {"in_window_x_end": 9, "out_loop_6_inc": 1}, (5, 6, 7)),
+    "planes over-fetched": (
+        copy(5, 6, 7) | {"in_window_z_start_overfetch": 2, "in_window_z_end_overfetch": 1},
+        (5, 6, 7),
+    ),
+    "written backwards": (
+        transpose(3, 4, 5) | {"out_loop_1_inc": (1 << 32) - 3, "out_loop_6_inc": 1},
+        (3, 4, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "shape"), MOVES.values(), ids=MOVES)
+@pytest.mark.parametrize("at_once", [1, 43, 100])
+def test_some_planes_at_a_time_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, fields: Fields, shape: tuple[int, int, int], at_once: int
+) -> None:
+    whole, counted = run_counted(fields, bytes_of(*shape), 1000, 300)
+    monkeypatch.setattr(tp, "KEPT_ELEMENTS", at_once)
+    blocks, counted_again = run_counted(fields, bytes_of(*shape), 1000, 300)
+    np.testing.assert_array_equal(blocks, whole)
+    assert counted_again == counted
+    assert whole.any()
+
+
+@pytest.mark.reads_own_output
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_all_is_read_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """A job over its own input, one byte further."""
+    monkeypatch.setattr(tp, "KEPT_ELEMENTS", at_once)
+    fields = copy(4, 4, 4) | {"in_image_base_address": 0x3000_0000}
+    recording = job(fields, bytes_of(4, 4, 4), 128, 1)
+    buffers = list(recording.buffers)
+    values = np.arange(1, 65, dtype=np.uint8)
+    buffers[2] = replace(buffers[2], data=values)
+    with open_device("emulator:a311d") as device:  # type: ignore[attr-defined]
+        found = replay(replace(recording, buffers=tuple(buffers)), device)[2]
+        assert device.last_counters[0].reads_own_output
+    np.testing.assert_array_equal(found[:66], [1, *values, 0])
+
+
+def peak(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_goes_with_a_plane() -> None:
+    """Sixteen times the planes: one more byte for each element, besides the buffers."""
+    rows = columns = 256
+    few, many = (
+        peak(lambda n=n: run(copy(n, rows, columns), bytes_of(n, rows, columns), n << 16))
+        for n in (16, 256)
+    )
+    assert few < 6 * (16 << 16) + 120 * tp.KEPT_ELEMENTS
+    assert many - few < 8 * (256 - 16 << 16)
+
+
+HUGE: dict[str, Fields] = {
+    "a plane of 2^32 elements": {"in_window_x_end": 65534, "in_window_y_end": 65534},
+    "tiles of one pixel": {
+        "in_window_x_end": 65534, "in_window_y_end": 65534, "in_tile_x_size": 1,
+        "in_tile_y_size": 1, "in_tile_x_inc": 1, "in_tile_y_inc": 1,
+    },
+    "no planes of 2^32 elements": {
+        "in_image_z_size": 0, "in_window_x_end": 65534, "in_window_y_end": 65534,
+        "in_tile_x_size": 1, "in_tile_y_size": 1, "in_tile_x_inc": 1, "in_tile_y_inc": 1,
+    },
+    "a plane above the limit": {"in_window_x_end": 8191, "in_window_y_end": 1024},
+    "overlapping tiles": {
+        "in_window_x_end": 4095, "in_tile_x_size": 4095, "in_tile_x_inc": 1,
+    },
+    "planes above the limit": {
+        "in_image_z_size": 16000, "in_window_x_end": 1023, "in_window_y_end": 1023,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HUGE.values(), ids=HUGE)
+def test_what_is_too_much_costs_nothing(change: Fields) -> None:
+    """It is counted from the fields before anything is laid out."""
+
+    met: list[Refused] = []
+
+    def attempt() -> None:
+        with open_device("emulator:a311d") as device:  # type: ignore[attr-defined]
+            fence = device.submit(*submitted(device, copy(1, 4, 4) | change))
+            try:
+                device.wait(fence)
+            except Refused as refused:
+                met.append(refused)
+
+    assert peak(attempt) < 4 << 20
+    assert len(met) == (change.get("in_image_z_size") != 0)
+    assert all(each.exit_code == ExitCode.UNSUPPORTED and "at most" in str(each) for each in met)
+
+
+def submitted(device: Any, fields: Fields) -> tuple[Any, list[Any]]:
+    """A submit whose output buffer is as large as it likes, without its memory."""
+    recording = job(fields, bytes_of(1, 4, 4), 64)
+    buffers = [device.alloc(b.size, b.address) for b in recording.buffers]
+    for buffer, recorded in zip(buffers, recording.buffers, strict=True):
+        buffer.data[: len(recorded.data)] = recorded.data
+    buffers[2].size = 1 << 28
+    return recording.commands, buffers
+
+
+def test_the_work_of_a_submit_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together, not one by one; what was done before counts as done."""
+    monkeypatch.setattr(machine, "MOST_ELEMENTS", 1000)
+    recording = job(copy(5, 6, 7), bytes_of(5, 6, 7), 210)
+    with open_device("emulator:a311d") as device:  # type: ignore[attr-defined]
+        four = replace(recording, commands=np.tile(recording.commands, 4))
+        replay(four, device)
+        assert len(device.last_counters) == 4
+        many = replace(recording, commands=np.tile(recording.commands, 5000))
+        with pytest.raises(Refused, match=r"job 4 .* moves 1050 elements .* at most 1000"):
+            replay(many, device)
+        assert len(device.last_counters) == 5
+
+
+def test_multiplications_count_likewise(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = small_part()
+    with open_device("emulator:a311d") as device, LoadedPart(device, part) as loaded:  # type: ignore[attr-defined]
+        loaded.run(small_input())
+        macs = sum(c.macs_dense for c in device.last_counters)
+        monkeypatch.setattr(machine, "MOST_MULTIPLICATIONS", macs - 1)
+        with pytest.raises(Refused, match=f"does {macs} multiplications"):
+            loaded.run(small_input())
+
+
+def test_counters_of_many_instructions_are_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a tuple of all so far for each of them."""
+    recording = job(copy(1, 2, 2), bytes_of(1, 2, 2), 4)
+    many = replace(recording, commands=np.tile(recording.commands, 400))
+    with open_device("emulator:a311d") as device:  # type: ignore[attr-defined]
+        made: list[int] = []
+        kind = type(device)
+
+        def note(self: Any, name: str, value: Any) -> None:
+            if name == "last_counters":
+                made.append(len(value))
+            object.__setattr__(self, name, value)
+
+        monkeypatch.setattr(kind, "__setattr__", note, raising=False)
+        replay(many, device)
+    assert made == [400]
+
+
+def test_a_buffer_without_memory_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise MemoryError
+
+    with open_device("emulator:a311d") as device:  # type: ignore[attr-defined]
+        monkeypatch.setattr(np, "zeros", fails)
+        with pytest.raises(DeviceError, match="no memory for a buffer of 4096 bytes"):
+            device.alloc(4096)
+
+
+# ------------------------------------------------------------------------------------ coefficients
+
+
+def zeros_claiming(size: int, run_bits: int, kernels: int) -> Streams:
+    """A V7 stream of zeros: run length width and number of kernels, and nothing else."""
+    data = np.zeros(size, np.uint8)
+    data[:3] = np.array([run_bits | kernels << 8], "<u4").view(np.uint8)[:3]
+    return Streams(data, ((0, size),))
+
+
+@pytest.mark.parametrize(
+    ("size", "run_bits", "kernels", "shape", "text"),
+    [
+        (1 << 22, 5, 16384, KernelShape(4500, 1, 1, 127, 0), "at most 67108864 weights"),
+        (1 << 17, 5, 1, KernelShape(16383, 15, 15, 1, 0, 1), "runs|behind|can't be in|take"),
+        (1 << 26, 0, 1, KernelShape(4, 1, 1, 1, 0, 1), "its 1 kernels take 15 at most"),
+        (1 << 26, 5, 4, KernelShape(64, 3, 3, 4, 0, 4), "its 4 kernels take"),
+    ],
 )
+def test_few_bytes_can_not_stand_for_any_number_of_weights(
+    size: int, run_bits: int, kernels: int, shape: KernelShape, text: str
+) -> None:
+    streams = zeros_claiming(size, run_bits, kernels)
+
+    def attempt() -> None:
+        with pytest.raises(Fault, match=text):
+            coefficients_v7.decode(streams, shape, chip_called("a311d"))
+
+    assert peak(attempt) < 32 << 20
 
 
-# ------------------------------------------------------------------------------------------ fields
-
-
-def nn_fields(**changed: int) -> dict[str, int]:
-    """20 columns by 10 rows in tiles of 8 by 4, kernels of 3x5 over 16 channels, nothing cached."""
-    given = {
-        "kernel_x_size": 5,
-        "kernel_y_size": 3,
-        "kernel_z_size": 16,
-        "kernels_per_core": 4,
-        "in_image_x_size": 21,
-        "in_image_y_size": 11,
-        "in_image_x_offset": -2,
-        "in_image_y_offset": -1,
-        "out_image_x_size": 20,
-        "out_image_y_size": 10,
-        "out_image_z_size": 64,
-        "out_image_tile_x_size": 8,
-        "out_image_tile_y_size": 4,
-        "kernel_cache_start_address": 0x800,
-        "image_cache_start_address": 0x1000,
-        "image_cache_end_address": 0x2000,
-    }
-    return NN_V7.decode(NN_V7.encode(**{**given, **changed}))
-
-
-NN_TASK = NnTask(
-    columns=Axis(size=20, tile=8, offset=-2, kernel=5, image=21),
-    rows=Axis(size=10, tile=4, offset=-1, kernel=3, image=11),
-    input_channels=16,
-    output_channels=64,
-    kernels_at_once=4,
-    native_depthwise=False,
-    first_pixel=False,
-    kernel_sram=None,
-    image_sram=None,
-)
-
-
-def test_an_nn_instruction_asks_for_what_its_fields_say() -> None:
-    assert nn_task(nn_fields(), False) == NN_TASK
-    assert nn_task(nn_fields(), True) == replace(NN_TASK, native_depthwise=True)
-    pooled = nn_fields(pooling=Pooling.FIRST_PIXEL, pooling_xy_size=0)
-    assert nn_task(pooled, False) == replace(NN_TASK, first_pixel=True)
-
-
-@pytest.mark.parametrize("mode", [Caching.FULL, Caching.PARTIAL])
-def test_ranges_on_chip_count_where_caching_is_on(mode: Caching) -> None:
-    """One that ends before it starts is empty."""
-    image = nn_task(nn_fields(image_caching_mode=mode), False)
-    assert image == replace(NN_TASK, image_sram=(0x1000, 0x2000))
-    for end, behind in ((0x900, 0x900), (0, 0x800)):
-        fields = nn_fields(kernel_caching_mode=mode, kernel_cache_end_address=end)
-        assert nn_task(fields, False) == replace(NN_TASK, kernel_sram=(0x800, behind))
-
-
-@pytest.mark.parametrize("side", ["x", "y"])
-def test_tiles_without_pixels_are_a_fault(side: str) -> None:
-    with pytest.raises(Fault, match=f"out_image_tile_{side}_size = 0"):
-        nn_task(nn_fields(**{f"out_image_tile_{side}_size": 0}), False)
-
-
-def tp_fields(**more: int) -> dict[str, int]:
-    """A window of 12 by 6 of an image of 10 by 5 with 4 planes, one element outside all round."""
-    given = {
-        "in_image_x_size": 10,
-        "in_image_y_size": 5,
-        "in_image_z_size": 4,
-        "in_window_x_start": -1,
-        "in_window_y_start": -1,
-        "in_window_x_end": 10,
-        "in_window_y_end": 4,
-        "in_tile_x_size": 12,
-        "in_tile_x_inc": 12,
-        "in_tile_y_size": 6,
-        "in_tile_y_inc": 6,
-    }
-    return TP.decode(TP.encode(**{**given, **more}))
-
-
-TP_TASK = TpTask(
-    columns=Window(start=-1, end=10, tile=12, step=12, image=10),
-    rows=Window(start=-1, end=4, tile=6, step=6, image=5),
-    planes=4,
-    border_planes=0,
-)
-
-
-def test_a_tp_instruction_asks_for_what_its_fields_say() -> None:
-    assert tp_task(tp_fields()) == TP_TASK
-    more = tp_fields(in_window_z_start_overfetch=1, in_window_z_end_overfetch=2)
-    assert tp_task(more) == replace(TP_TASK, border_planes=3)
-    table = tp_fields(**dict.fromkeys(TABLE_FLAGS, 1))
-    assert tp_task(table) == replace(TP_TASK, table_bytes=TABLE_BYTES)
-
-
-@pytest.mark.parametrize("axis", ["x", "y"])
-def test_a_tp_tile_step_of_nothing_is_a_fault(axis: str) -> None:
-    with pytest.raises(Fault, match=f"in_tile_{axis}_inc = 0"):
-        tp_task(tp_fields(**{f"in_tile_{axis}_inc": 0}))
-
-
-# ----------------------------------------------------------------------------------------- streams
-
-
-@cache
-def compiled(path: Path) -> Program:
-    return compile_model(path, "a311d", "reference")
-
-
-def part_of(name: str) -> Part:
-    path, number = model_of(name)
-    return compiled(path).parts[number]
-
-
-@pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_stream_and_ours_take_the_same_time_to_the_cycle(name: str) -> None:
-    shared_data()
-    recording, part = load(name), part_of(name)
-    recorded = time_stream(recording.commands, recording.buffers, chip())
-    ours = time_stream(part.commands, part.buffers, chip())
-    assert [time.cycles for time in recorded] == [time.cycles for time in ours]
-    assert total_cycles(ours) == sum(time.total_cycles for time in recorded) > 0
-
-
-def test_what_the_emulator_counts_is_what_is_charged() -> None:
-    """Bytes stored, bytes of coefficients and elements moved are the same whoever counts them."""
-    part = small_program().parts[0]
-    times = time_stream(part.commands, part.buffers, chip())
-    with EmulatedDevice(chip()) as device:
-        run(device, part)
-        counters = device.last_counters
-    assert [time.work.traffic.output for time in times] == [c.output_bytes for c in counters]
-    assert [time.work.stored_bytes for time in times] == [c.coefficient_bytes for c in counters]
-    assert [time.work.elements for time in times] == [c.elements for c in counters]
-
-
-def test_a_stream_is_timed_wherever_its_buffers_are() -> None:
-    part = small_program().parts[0]
-    moved = [(buffer.address - 0x100000) & ~0xFFFF for buffer in part.buffers]
-    moved = [moved[0] - 0x200000 * i for i in range(len(moved))]
-    commands, contents = part.place(moved)
-    buffers = [
-        replace(buffer, address=address, data=contents.get(i, buffer.data))
-        for i, (buffer, address) in enumerate(zip(part.buffers, moved, strict=True))
-    ]
-    there = time_stream(commands, buffers, chip())
-    here = time_stream(part.commands, part.buffers, chip())
-    assert [time.cycles for time in there] == [time.cycles for time in here]
-
-
-def test_a_stream_that_leaves_its_buffers_is_a_fault() -> None:
-    part = small_program().parts[0]
-    with pytest.raises(Fault, match="command word"):
-        time_stream(part.commands, part.buffers[2:], chip())
+def test_a_v8_header_that_claims_more_than_a_code_takes() -> None:
+    share = coefficients_v8._Share(KernelShape(16, 3, 3, 4, 0, 8), 0, 8)
+    bits = coefficients_v8.LONGEST_STEP_BITS * (share.pairs + coefficients_v8.FLUSH_PAIRS)
+    share.demand_room(bits)
+    with pytest.raises(Fault, match="or less"):
+        share.demand_room(bits + 1)
+    many = KernelShape(1 << 13, 1, 1, 127, 0, (1 << 13) + 1)
+    with pytest.raises(Refused, match="at most 67108864 weights"):
+        demand_few(many.output_channels, many)
+    demand_few(1 << 13, many)

@@ -21,6 +21,7 @@ from stream_sources import (
     compiled_sources,
     load_source,
     recorded_sources,
+    roomy_sources,
 )
 
 from lapilli.compiler.stages import chip_named
@@ -43,7 +44,7 @@ def sources() -> list[Source]:
         recorded = recorded_sources()
     except pytest.skip.Exception:
         recorded = []
-    return recorded + compiled_sources()
+    return recorded + compiled_sources() + roomy_sources()
 
 
 @functools.cache
