@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from option_cases import CASES
 from small_model import outcome, small_bytes
 
 from lapilli.errors import ModelError
@@ -94,3 +95,13 @@ def test_an_offset_that_is_not_aligned_is_harmless() -> None:
     for shift in (1, 2, 3):
         moved = data[: start - 4] + bytes(shift) + data[start - 4 :]
         outcome(moved)
+
+
+def test_operators_of_all_kinds_may_be_damaged() -> None:
+    rng = random.Random(2)
+    for case in CASES:
+        data = case.model()
+        for _ in range(40):
+            position = 4 * rng.randrange(len(data) // 4)
+            value = rng.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, rng.randrange(256)])
+            outcome(data[:position] + struct.pack("<I", value) + data[position + 4 :])
