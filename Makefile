@@ -1,38 +1,41 @@
 # The newcomer's two commands: make demo, make test. Nothing but Python 3.10 or newer is needed.
+# They install into .venv first; what they need for that is in tools/set_up.sh.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 FUZZ_SECONDS ?= 60
+SET_UP := PYTHON="$(PYTHON)" sh tools/set_up.sh
 
-.PHONY: demo test test-browser lint format long bench digests docs fuzz mesa-check clean
+.PHONY: demo test test-browser lint format long grid bench digests docs fuzz mesa-check clean
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+	@$(SET_UP) environment "$(VENV)"
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[all]'
-	@touch $@
+	@$(SET_UP) install "$(VENV)" all
+	@touch "$@"
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[dev]'
-	@touch $@
+	@$(SET_UP) install "$(VENV)" dev
+	@touch "$@"
 
 demo: $(VENV)/.demo  ## install and read handwritten digits on the emulated NPU
-	$(BIN)/lapilli demo
+	$(BIN)/python -m lapilli demo
 
 test: $(VENV)/.dev  ## install and run the tests
+	@echo "Running the tests: two to six minutes on two cores."
 	$(BIN)/python -m pytest -n $(JOBS) -q
 
 test-browser: $(VENV)/.dev  ## the profile's page in a real Chromium (Debian: apt install chromium)
 	LAPILLI_BROWSER=1 $(BIN)/python -m pytest -q tests/browser
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
 
 format: $(VENV)/.dev
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff format .
 
 long: $(VENV)/.dev  ## every generated case instead of the sample
 	$(BIN)/python -m pytest -n $(JOBS) -q -m "long or not long" --long
