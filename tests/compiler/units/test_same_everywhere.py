@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
-TESTS = Path(__file__).parents[2]
+TESTS = REPOSITORY / "tests"
 SCRIPT = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
