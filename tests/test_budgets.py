@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from counting import calls_of, peak_of
 from metadata_writer import AXIS_LABELS, TensorSaid
 from metadata_writer import metadata as written
 from models import ModelBuilder
+from places import DIGITS, REPOSITORY
 from virtual_npu import chip_called, small_part
+from work import calls_of, peak_of
 
-import lapilli
 from lapilli import arrays
 from lapilli.answers import images, label_formats, labels
 from lapilli.cli import commands
@@ -192,7 +192,7 @@ def test_the_sizes_of_what_is_declared_cost_nothing_to_read() -> None:
 
 
 def test_the_document_names_the_limits_in_force() -> None:
-    text = (Path(lapilli.__file__).parents[1] / "SECURITY.md").read_text()
+    text = (REPOSITORY / "SECURITY.md").read_text()
     for value in (
         images.MOST_PIXELS, replaying.MOST_BYTES, machine.MOST_ELEMENTS,
         machine.MOST_MULTIPLICATIONS, tp.MAXIMUM_ELEMENTS, tp.MAXIMUM_PLANE,
@@ -208,9 +208,8 @@ def test_a_picture_bomb_is_refused_by_the_command(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     image.new("1", (1, images.MOST_PIXELS + 1)).save(tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size < 1 << 18
-    digits = Path(lapilli.__file__).parent / "data" / "digits.tflite"
     for command in ("diff", "run", "profile", "benchmark"):
-        arguments = [command, str(digits), "--input", str(tmp_path / "x.png")]
+        arguments = [command, str(DIGITS), "--input", str(tmp_path / "x.png")]
         found = CliRunner().invoke(commands, [*arguments, "--device", "emulator:a311d"])
         assert found.exit_code == ExitCode.INVALID_FILE
         assert "--max-pixels" in found.stderr

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,8 @@ class Taken:
 
 @contextmanager
 def counted_calls() -> Iterator[Taken]:
-    """Functions that this thread calls, those of Python and those built in."""
+    """Functions that this thread calls, of Python and built in, and steps of generators. Loops in
+    native code are not seen: they take memory, or are bounded by their input's size."""
     taken, before = Taken(), sys.getprofile()
 
     def profile(frame: Any, event: str, argument: Any) -> None:
@@ -65,3 +66,17 @@ def computing_time() -> Iterator[Taken]:
         yield taken
     finally:
         taken.seconds = time.process_time() - start
+
+
+def calls_of(action: Callable[[], object]) -> int:
+    """Functions that it calls."""
+    with counted_calls() as taken:
+        action()
+    return taken.calls
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    """The most bytes that it has allocated at a time."""
+    with counted_bytes() as taken:
+        action()
+    return taken.peak_bytes
