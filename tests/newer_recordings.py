@@ -55,7 +55,7 @@ def load(name: str, chip: str, kind: str = "operators") -> tuple[Recording, Path
 def results() -> dict[str, dict[str, dict[str, list[list[int]]]]]:
     """Model -> chip -> ``differ``: for each output [values that differ, values, largest]."""
     found: dict[str, dict[str, dict[str, list[list[int]]]]] = json.loads(
-        (newer() / "results.json").read_text()
+        (newer() / "results.json").read_text(encoding="utf-8")
     )
     return found
 

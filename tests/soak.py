@@ -65,7 +65,7 @@ def infer(interpreter: Any, image: Any) -> None:
 
 def resident() -> int:
     """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * PAGE
 
 
 def open_files() -> int:

@@ -217,14 +217,14 @@ def _place(
 def _reset_peak() -> int:
     """Start counting the process's largest memory anew; what it has now."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:  # then the peak is that of the process's whole life
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     return _peak()
 
 
 def _peak() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10
     return 0

@@ -192,7 +192,7 @@ def test_the_sizes_of_what_is_declared_cost_nothing_to_read() -> None:
 
 
 def test_the_document_names_the_limits_in_force() -> None:
-    text = (REPOSITORY / "SECURITY.md").read_text()
+    text = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")
     for value in (
         images.MOST_PIXELS, replaying.MOST_BYTES, machine.MOST_ELEMENTS,
         machine.MOST_MULTIPLICATIONS, tp.MAXIMUM_ELEMENTS, tp.MAXIMUM_PLANE,

@@ -34,7 +34,7 @@ NAME = re.compile(r"((?:\w+\.)?[a-z_]\w*)\(\)|((?:[A-Z]\w*[a-z]\w*)(?:\.\w+)?)")
 
 def blocks(document: Path) -> Iterator[list[str]]:
     """What stands in backticks, of each table row, list item and paragraph."""
-    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.S)
     for block in re.split(r"\n\s*\n|\n(?=\||\*|\d+\. )", text):
         yield re.findall(r"`([^`]+)`", block)
 
@@ -47,7 +47,7 @@ def found(path: str) -> Path | None:
 def defined_in(file: Path) -> set[str]:
     """Names at the top of a file, and ``Class.member``."""
     names: set[str] = set()
-    for node in ast.parse(file.read_text()).body:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
         names |= own_names(node)
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}.{name}" for each in node.body for name in own_names(each)}
@@ -101,7 +101,7 @@ def test_every_file_of_the_package_answers_a_question() -> None:
 
 
 def test_the_picture_is_what_its_script_draws_and_its_boxes_are_there() -> None:
-    assert (ROOT / "docs" / "architecture.svg").read_text() == drawing.picture()
+    assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == drawing.picture()
     boxes = [box for band in drawing.BANDS for box in band.boxes]
     folders = {room for room in ROOMS if (PACKAGE / room).is_dir()} - {"data"}
     assert {box.name.rstrip("/") for box in boxes} == folders

@@ -62,7 +62,8 @@ def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[s
 
 
 IMPORTS = {
-    module: set(imports_of(path.read_text(), module, path.name == "__init__.py")) - {module}
+    module: set(imports_of(path.read_text(encoding="utf-8"), module, path.name == "__init__.py"))
+    - {module}
     for module, path in FILES.items()
 }
 

@@ -127,7 +127,9 @@ def mirror(folder: Path) -> str:
 
 def write_settings(path: Path, settings: Mapping[str, object]) -> Path:
     """A file with settings for apt."""
-    path.write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
+    path.write_text(
+        "".join(f'{name} "{value}";\n' for name, value in settings.items()), encoding="utf-8"
+    )
     return path
 
 

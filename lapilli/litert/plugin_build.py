@@ -24,7 +24,7 @@ TIMEOUT = 120
 
 def plugin_path() -> Path:
     """The shared library, built if it is not there yet. Raises Unsupported if it can't be."""
-    source = files("lapilli.data").joinpath("plugin.c").read_text()
+    source = files("lapilli.data").joinpath("plugin.c").read_text(encoding="utf-8")
     library = _libpython()
     paths = "\n".join(_module_paths())
     identity = "\0".join([source, str(library), paths, sys.version, sysconfig.get_platform()])
@@ -87,14 +87,16 @@ def _build(source: str, library: Path | None, paths: str, target: Path) -> None:
             code, made = Path(folder) / "plugin.c", Path(folder) / target.name
             code.write_text(
                 f"#define PYTHON_PATHS {_quoted(paths)}\n"
-                f"#define LIBPYTHON {_quoted(str(library or ''))}\n{source}"
+                f"#define LIBPYTHON {_quoted(str(library or ''))}\n{source}",
+                encoding="utf-8",
             )
             command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(made), str(code), "-ldl"]
             if library is not None:
                 command += [str(library), f"-Wl,-rpath,{library.parent}"]
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=TIMEOUT, check=False
-            )
+                command, timeout=TIMEOUT, check=False,
+                capture_output=True, text=True, errors="replace",
+            )  # fmt: skip
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or ["no message"]
                 raise Unsupported(f"{compiler} can't build the delegate's library: {lines[0]}")
@@ -109,7 +111,7 @@ def _quoted(text: str) -> str:
         '"'
         + "".join(
             chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:03o}"
-            for byte in text.encode()
+            for byte in os.fsencode(text)
         )
         + '"'
     )

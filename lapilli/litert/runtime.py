@@ -83,7 +83,7 @@ def native_messages() -> Iterator[None]:
             try:
                 if _writes_to(python, 2):
                     sys.stderr = open(  # noqa: SIM115
-                        saved, "w", buffering=1, errors="replace", closefd=False
+                        saved, "w", encoding="locale", buffering=1, errors="replace", closefd=False
                     )
                 yield
             finally:

@@ -23,6 +23,8 @@ OPTIONS = ("-shared", "-fPIC", "-O2", "-fvisibility=hidden")
 LIBRARIES = ("-ldl",)
 TIMEOUT = 120
 """Seconds the compiler may take."""
+SEPARATORS = {" ", ":"}
+"""Of the names in LD_PRELOAD; there is no way to quote them."""
 LONGEST_SOCKET_PATH = 107
 """Bytes that a socket's address has room for."""
 
@@ -31,7 +33,7 @@ def library_path(compiler: str | None = None) -> Path:
     """The library for programs of the machine that ``compiler`` builds for, built if it is not
     there yet. Without ``compiler``: $CC or the system's. Raises Unsupported if it can't be."""
     command = _compiler(compiler)
-    source = files("lapilli.data").joinpath("preload.c").read_text()
+    source = files("lapilli.data").joinpath("preload.c").read_text(encoding="utf-8")
     identity = "\0".join([source, *OPTIONS, *command, _machine(command)])
     name = f"liblapilli_preload-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     target = _cache_directory() / name
@@ -46,12 +48,27 @@ def environment(library: Path, folder: Path, present: Mapping[str, str]) -> dict
     others = [name for name in present.get("LD_PRELOAD", "").split(":") if name]
     return {
         **present,
-        "LD_PRELOAD": ":".join([str(library), *others]),
+        "LD_PRELOAD": ":".join([str(_loadable(library, folder)), *others]),
         "LAPILLI_EMULATE_SOCKET": str(socket_path(folder)),
         "LAPILLI_EMULATE_TREE": str(tree_path(folder)),
         "LAPILLI_EMULATE_PATHS": "\n".join(tree.PREFIXES),
         "LAPILLI_EMULATE_NODE": f"{tree.MAJOR} {tree.MINOR} {tree.NODE}",
     }
+
+
+def _loadable(library: Path, folder: Path) -> Path:
+    """Its own path, or that of a link in ``folder`` where LD_PRELOAD, which separates names by
+    spaces and colons, could not hold it; raises Unsupported if it could hold neither."""
+    link = folder / library.name
+    found = next((path for path in (library, link) if not SEPARATORS & set(str(path))), None)
+    if found is None:
+        raise Unsupported(
+            f"neither {library} nor a link in {folder} can be preloaded: a path with a space or a "
+            "colon can't be; set XDG_CACHE_HOME or TMPDIR to one without"
+        )
+    if found == link and not link.is_symlink():
+        link.symlink_to(library)
+    return found
 
 
 def socket_path(folder: Path) -> Path:
@@ -96,8 +113,9 @@ def _machine(command: list[str]) -> str:
     """What the compiler builds for."""
     try:
         done = subprocess.run(
-            [*command, "-dumpmachine"], capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+            [*command, "-dumpmachine"],
+            capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unsupported(f"{command[0]} does not run: {error}") from error
     return done.stdout.strip()
@@ -114,10 +132,11 @@ def _build(source: str, command: list[str], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             code, made = Path(folder) / "preload.c", Path(folder) / target.name
-            code.write_text(source)
+            code.write_text(source, encoding="utf-8")
             done = subprocess.run(
                 [*command, *OPTIONS, "-o", str(made), str(code), *LIBRARIES],
-                capture_output=True, text=True, timeout=TIMEOUT, check=False,
+                capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
+                env={**os.environ, "LC_ALL": "C"},  # an error is found by its name
             )  # fmt: skip
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or ["no message"]

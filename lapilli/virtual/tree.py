@@ -42,7 +42,7 @@ FOLDERS = (f"/sys/bus/platform/drivers/{DRIVER_NAME}",)
 def lay_out(tree: Path) -> None:
     """Make the tree in an empty directory."""
     for path, text in TEXTS.items():
-        _place(tree, path).write_text(text)
+        _place(tree, path).write_text(text, encoding="utf-8")
     for path, target in LINKS.items():
         _place(tree, path).symlink_to(target)
     for path in FOLDERS:

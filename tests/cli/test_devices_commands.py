@@ -188,12 +188,12 @@ def test_the_ladder_passes_on_a_virtual_board(call: Callable[..., Output], tmp_p
     prefix = str(tmp_path / "report")
     code, out, _ = call(board().system, "selftest", "--output", prefix, "--runs", "1")
     assert code == ExitCode.OK, out
-    report = json.loads(Path(f"{prefix}.json").read_text())
+    report = json.loads(Path(f"{prefix}.json").read_text(encoding="utf-8"))
     assert report["passed"] and len(report["cases"]) == len(models.ladder())
     assert report["device"]["driver"] == "etnaviv 1.4.0"
     assert set(report["versions"]) >= {"lapilli", "kernel", "litert", "numpy", "python"}
     assert all(case["milliseconds"] is not None for case in report["cases"])
-    written = Path(f"{prefix}.txt").read_text()
+    written = Path(f"{prefix}.txt").read_text(encoding="utf-8")
     assert "model 0x8000 revision 0x7120" in written
     assert written.endswith(f"{len(report['cases'])} of {len(report['cases'])} cases passed\n")
 

@@ -145,6 +145,22 @@ def test_the_exit_code_is_the_programs(
 
 
 @needs_compiler
+@pytest.mark.parametrize("name", ["a cache", "Zwischenlager:für alles"])
+def test_the_cache_may_lie_anywhere(
+    surroundings: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """LD_PRELOAD has no way to write a space or a colon."""
+    elsewhere = {**surroundings, "XDG_CACHE_HOME": str(tmp_path / name)}
+    done = emulate(elsewhere, "--", "sh", "-c", f"test -c {tree.NODE} && echo seen")
+    assert (done.returncode, done.stdout) == (0, "seen\n"), done.stderr
+
+
+def test_what_can_not_be_preloaded_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="set XDG_CACHE_HOME or TMPDIR to one without"):
+        preload.environment(Path("/a cache/ours.so"), tmp_path / "a folder", {})
+
+
+@needs_compiler
 def test_commands_that_can_not_be_started(surroundings: dict[str, str], tmp_path: Path) -> None:
     missing = emulate(surroundings, "no-such-program", "--chip")
     assert (missing.returncode, missing.stderr) == (

@@ -157,7 +157,7 @@ def network(request: pytest.FixtureRequest) -> Iterator[tuple[Path, Inference]]:
 
 def test_the_same_first_class_as_the_cpu(network: tuple[Path, Inference]) -> None:
     path, inference = network
-    names = image_of("imagenet_labels.txt").read_text().splitlines()
+    names = image_of("imagenet_labels.txt").read_text(encoding="utf-8").splitlines()
     for picture in map(image_of, PICTURES):
         inference.feed([load_input(picture, inference.input_tensors[0])])
         inference.run()

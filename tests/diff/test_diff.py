@@ -404,8 +404,8 @@ def test_names_from_the_file_do_not_reach_the_terminal_raw(
     path.write_bytes(builder.build([made]))
     run_command("diff", str(path), "--csv", str(table), "--reference", "ref", "--tolerance", "0")
     out, err = capsys.readouterr()
-    assert not {"\x1b", "\x07"} & set(out + err + table.read_text())
-    assert len(table.read_text().splitlines()) == 2
+    assert not {"\x1b", "\x07"} & set(out + err + table.read_text(encoding="utf-8"))
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 2
 
 
 def test_json(capsys: pytest.CaptureFixture[str], healthy: Diff) -> None:

@@ -98,7 +98,7 @@ def test_grace_hopper_is_military_uniform(device: EmulatedDevice) -> None:
     pooled = np.floor(features.mean(axis=0) + 0.5).astype(np.uint8)
     contents = replay(part1, device, input_contents(part1, [pooled]))
     logits = last_output(part1, contents, 1001)
-    labels = (root / "images" / "imagenet_labels.txt").read_text().splitlines()
+    labels = (root / "images" / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines()
     assert "military uniform" in labels[int(logits.argmax())]
     assert logits.argmax() == outputs_of(run_litert(model, [picture]))[0].argmax()
 

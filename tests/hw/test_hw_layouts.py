@@ -78,7 +78,7 @@ def test_recorded_streams_hold_only_known_packets(chip: str) -> None:
 
 def table(title: str) -> dict[str, list[str]]:
     """Rows of the table in chips.md whose head starts with ``title``: first cell -> the others."""
-    text = (shared_data() / "hardware" / "chips.md").read_text()
+    text = (shared_data() / "hardware" / "chips.md").read_text(encoding="utf-8")
     rows: dict[str, list[str]] = {}
     inside = False
     for line in text.splitlines():

@@ -175,7 +175,7 @@ def test_a_closed_delegate_keeps_its_device_for_the_interpreters_it_has() -> Non
 
 
 def resident_kilobytes() -> int:
-    fields = Path("/proc/self/statm").read_text().split()
+    fields = Path("/proc/self/statm").read_text(encoding="utf-8").split()
     return int(fields[1]) * 4
 
 

@@ -332,8 +332,8 @@ def test_profile_writes_all_it_is_asked_for(tmp_path: Path) -> None:
     assert result.stdout.startswith("digits.tflite on a311d, 800 MHz")
     assert "CPU, measured" in result.stdout
     assert len(result.stderr.splitlines()) == 4
-    assert json.loads(files["t.json"].read_text())["traceEvents"]
-    assert files["p.html"].read_text().startswith("<!DOCTYPE html>")
+    assert json.loads(files["t.json"].read_text(encoding="utf-8"))["traceEvents"]
+    assert files["p.html"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_inputs_are_run_and_must_fit(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_is_no_channel_is_closed_and_passed_over(server: Server, tmp_path: 
     with connected(tmp_path / "socket") as connection:
         assert answered(connection)
         before = descriptors()
-        with open(os.devnull) as file:
+        with open(os.devnull, encoding="utf-8") as file:
             for _ in range(50):
                 socket.send_fds(connection, [b"x"], [file.fileno()])
             assert answered(connection)
