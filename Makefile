@@ -49,6 +49,7 @@ fuzz: $(VENV)/.dev  ## damaged command streams and models: 20,000, and a minute 
 
 bench: $(VENV)/.dev  ## compile and emulation times beside the figures aimed at
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/worst_cases.py
 	$(BIN)/python benchmarks/accuracy.py
 
 digests: $(VENV)/.dev  ## accept the program digests as they are now

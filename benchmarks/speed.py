@@ -15,6 +15,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,6 +103,16 @@ def decode():
 first = decode()
 print(sum(jobs), first, decode())
 """
+READ = """
+import statistics, sys, time
+from lapilli.model import tflite
+data = open(sys.argv[1], "rb").read()
+def read():
+    start = time.perf_counter()
+    tflite.parse(data, "model")
+    return time.perf_counter() - start
+print(statistics.median(read() for _ in range(9)))
+"""
 STARTUP = """
 import time
 start = time.perf_counter()
@@ -136,15 +147,15 @@ def _alternately(code: str, variants: Sequence[tuple[str, ...]]) -> list[list[fl
     return [[statistics.median(column) for column in zip(*found, strict=True)] for found in rows]
 
 
-def _help_seconds() -> float:
-    import time
-
-    seconds = []
+def _process_seconds(*commands: Sequence[str]) -> list[float]:
+    """Of a whole process of Python's for each, in turns."""
+    seconds: list[list[float]] = [[] for _ in commands]
     for _ in range(RUNS):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "lapilli", "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        for command, found in zip(commands, seconds, strict=True):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            found.append(time.perf_counter() - start)
+    return [statistics.median(found) for found in seconds]
 
 
 def measure() -> list[Figure]:
@@ -153,6 +164,7 @@ def measure() -> list[Figure]:
     detector = DATA / "models/ssdlite_mobiledet_coco_qat_postprocess.tflite"
     figures = _of_model("MobileNetV1 224", mobilenet, 0.25, 300, 0.25)
     figures += _of_model("SSDLite MobileDet", detector, 0.86, 500, 0.8)
+    shown, click = _process_seconds(["-m", "lapilli", "--help"], ["-c", "import click.testing"])
     encode, first, later = _python(CODEC, str(mobilenet))
     _, _, plain = _python(CODEC, str(mobilenet), "plain")
     figures += [
@@ -161,7 +173,14 @@ def measure() -> list[Figure]:
         Figure("V8, decode them, first, with loading numba", "s", first, float("inf")),
         Figure("V8, decode them without numba", "s", plain, float("inf")),
         Figure("import lapilli", "s", _python(STARTUP)[0], 0.25),
-        Figure("lapilli --help", "s", _help_seconds(), 0.3),
+        Figure("lapilli --help", "s", shown, 0.3),
+        Figure("the same, times starting Python with click", "", shown / click, 2),
+        Figure(
+            "read MobileNetV1's .tflite, its 4 MB in memory",
+            "s",
+            *_python(READ, str(mobilenet)),
+            0.02,
+        ),
     ]
     return figures
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from work import counted_calls
+from worst_cases import superblocks_v7
 from writer_v7 import BitWriter, Case, write
 
 from lapilli.emulator.coefficients_v7 import MOST_KERNELS, decode, find_streams, patch_order
@@ -144,13 +145,10 @@ def test_a_run_that_goes_on_behind_an_item_is_a_fault() -> None:
     ],
 )
 def test_superblocks_of_one_kernel_by_the_thousand_are_walked_once(kernels: int, text: str) -> None:
-    stream = np.zeros(-(-(3 + kernels * 9) // 64) * 64 + 64, np.uint8)
-    stream[:3] = 0, kernels & 0xFF, kernels >> 8
-    header = struct.pack("<8I", *[stream.size] * 8).ljust(64, b"\0")
-    found = ""
+    data, found = superblocks_v7(kernels), ""
     with counted_calls() as taken:
         try:
-            read(header + stream.tobytes() * 8, KernelShape(1, 1, 1, 1, 0))
+            read(data, KernelShape(1, 1, 1, 1, 0))
         except Fault as fault:
             found = str(fault)
     assert taken.calls < 70 * MOST_KERNELS  # it is some 35

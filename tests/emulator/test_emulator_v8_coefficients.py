@@ -22,6 +22,7 @@ from decoded_v8 import dense, differences_of, read, shape_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from work import counted_calls
+from worst_cases import superblocks_v8
 
 from lapilli.compiler.encode import weights_v8
 from lapilli.compiler.jobs import Kernels
@@ -286,13 +287,7 @@ def test_damage_inside_a_stream_names_the_core(source: Source, seed: int) -> Non
 
 def test_as_many_superblocks_as_there_can_be_are_walked_once() -> None:
     count = (1 << 14) - 1
-    symbols = (0, 1, 2, 3, 4, 5, 6, 7)
-    streams = [
-        encode_bytes([n & 0xFF, n >> 8] + [0] * (9 * n), symbols)
-        for n in (count // 6 + (core < count % 6) for core in range(6))
-    ]
-    header = header_of(symbols, [len(bits) for bits in streams])
-    data = header + b"".join(pack(bits) for bits in streams) + bytes(4 * count)
+    data = superblocks_v8(count)
     read(data, KernelShape(1, 3, 3, 1, 0, count))  # also makes machine code of what is worth it
     with counted_calls() as taken:
         found = read(data, KernelShape(1, 3, 3, 1, 0, count))

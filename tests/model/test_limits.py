@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
-from models import ModelBuilder
 from small_model import IMAGE, SUM, outcome, small_model
 from work import counted_bytes
+from worst_cases import longest_list, tensors_alike
 
 from lapilli.model import limits, tflite
 from lapilli.model.graph import Graph
 
 
-def bomb(tables: int, length: int) -> bytes:
-    """``tables`` tensors that are all one and the same, with a name of ``length`` bytes."""
-    builder = ModelBuilder()
-    builder.tensor((1,), name="x" * length)
-    builder.tensor_repeats = tables
-    return builder.build([])
-
-
 def test_tables_that_share_a_long_list_are_refused_soon() -> None:
-    result = outcome(bomb(limits.MOST_TABLES, 1_000_000))
+    result = outcome(tensors_alike(limits.MOST_TABLES, 1_000_000))
     assert "found lists that overlap or never end" in str(result)
 
 
 def test_as_many_tensors_as_allowed_are_read_soon_and_more_are_refused() -> None:
-    result = outcome(bomb(limits.MOST_TABLES, 1000))
+    result = outcome(tensors_alike(limits.MOST_TABLES, 1000))
     assert isinstance(result, Graph)
     assert len(result.tensors) == limits.MOST_TABLES
-    result = outcome(bomb(limits.MOST_TABLES + 1, 1000))
+    result = outcome(tensors_alike(limits.MOST_TABLES + 1, 1000))
     assert "main subgraph: tensors: found 16385; allowed: up to 16384" in str(result)
 
 
 def test_the_worst_lists_take_bounded_time_and_memory() -> None:
-    builder = ModelBuilder()
-    image = builder.input((1,), None)
-    count = limits.READ_LIMIT // 4 - 1000
-    result = builder.tensor((1,), None)
-    builder.operator("PACK", [image] * count, [result])
-    data = builder.build([result])
+    data = longest_list()
     assert isinstance(outcome(data), Graph)
     with counted_bytes() as taken:
         tflite.parse(data, "small.tflite")
