@@ -11,10 +11,11 @@ import numpy as np
 from cases import Case
 from numpy.typing import NDArray
 from random_graphs import RandomGraph
+from table_operators import TableCase
 
 from lapilli.compiler import partition as partitioning
 from lapilli.compiler.stages import chip_named, compile_part
-from lapilli.compiler.verdict import judge, judge_all
+from lapilli.compiler.verdict import judge_all
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
 from lapilli.litert import runtime as litert
@@ -85,7 +86,7 @@ class Difference:
 def compare(found: Array, expected: Array) -> Difference:
     """Found values against expected ones."""
     assert found.shape == expected.shape, f"{found.shape} instead of {expected.shape}"
-    difference = np.abs(found.astype(np.int16) - expected)
+    difference = np.abs(found.astype(np.int16) - expected.astype(np.int16))
     return Difference(int(difference.max()), int(np.count_nonzero(difference)), found.size)
 
 
@@ -99,7 +100,7 @@ def total(differences: Sequence[Difference]) -> Difference:
 
 
 def check(
-    case: Case | GraphCase, schedules: Sequence[str] = SCHEDULES, chip: str = CHIP.name
+    case: Case | TableCase | GraphCase, schedules: Sequence[str] = SCHEDULES, chip: str = CHIP.name
 ) -> list[Outcome]:
     """A case under each of the schedules; what is raised becomes an outcome."""
     action = check_graph if isinstance(case, GraphCase) else check_operator
@@ -116,17 +117,18 @@ def check(
 # ------------------------------------------------------------------------------------ one operator
 
 
-def check_operator(case: Case, schedule: str, chip: str) -> Outcome:
+def check_operator(case: Case | TableCase, schedule: str, chip: str) -> Outcome:
     """The one operator of a case: within 1 of XNNPACK?"""
     model, inputs = case.model(), case.feed()
     graph = tflite.parse(model, case.name)
-    verdict = judge(graph, graph.operators[0], chip_named(chip))
+    (verdict,) = judge_all(graph, chip_named(chip))
     if not verdict.supported:
         assert verdict.reason
         return Outcome(case.name, schedule, (verdict.rule,), note=verdict.reason)
     expected = _expected(case)
     part = compile_part(graph, [0], chip_named(chip), schedule)
-    found = _run(chip, part, dict(zip(graph.inputs, inputs, strict=True)))[graph.outputs[0]]
+    results = _run(chip, part, dict(zip(graph.inputs, inputs, strict=True)))
+    found = results[graph.outputs[0]]
     difference = compare(found, expected)
     note = ""
     if difference.worst > 1:
@@ -137,7 +139,7 @@ def check_operator(case: Case, schedule: str, chip: str) -> Outcome:
 
 
 @functools.lru_cache(1)
-def _expected(case: Case) -> Array:
+def _expected(case: Case | TableCase) -> Array:
     """The CPU's result, kept for the next schedule."""
     return run_litert(case.model(), case.feed())[0]
 

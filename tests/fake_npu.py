@@ -174,7 +174,7 @@ class FakeBackend:
 
 
 def small_model(size: int = 8) -> bytes:
-    """conv 0, depthwise 1, LOGISTIC 2 (which stays on the CPU), conv 3, add 4 of 2 and 3."""
+    """conv 0, depthwise 1, SOFTMAX 2 (which stays on the CPU), conv 3, add 4 of 2 and 3."""
     random = np.random.default_rng(5)
     model = ModelBuilder()
 
@@ -189,8 +189,8 @@ def small_model(size: int = 8) -> bytes:
         x, numbers(4, 3, 3, 3), bias(), 0.01, 120, 0.05, 100, stride=2, activation="RELU"
     )
     second = model.depthwise(first, numbers(1, 3, 3, 4), bias(), 0.01, 130, 0.06, 120)
-    third = model.tensor((1, size // 2, size // 2, 4), 1 / 256, 0, name="logistic")
-    model.operator("LOGISTIC", [second], [third])
+    third = model.tensor((1, size // 2, size // 2, 4), 1 / 256, 0, name="softmax")
+    model.operator("SOFTMAX", [second], [third], ("SoftmaxOptions", {"Beta": 1.0}))
     fourth = model.conv(third, numbers(4, 1, 1, 4), bias(), 0.01, 120, 0.02, 90, padding="VALID")
     return model.build([model.add(fourth, third, 0.03, 90)])
 

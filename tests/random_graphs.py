@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+import table_operators
 from cases import (
     BYTE_MEAN,
     Array,
@@ -96,11 +97,12 @@ class RandomGraph:
         if self._rng.random() < 0.05:
             self._input()
         steps: list[tuple[float, Grow]] = [
-            (0.30, self._convolution),
-            (0.14, self._depthwise),
-            (0.36, self._addition),
-            (0.10, self._padding),
-            (0.10, self._for_the_cpu),
+            (0.28, self._convolution),
+            (0.13, self._depthwise),
+            (0.33, self._addition),
+            (0.08, self._padding),
+            (0.09, self._table),
+            (0.09, self._for_the_cpu),
         ]
         shares = [share for share, _ in steps]
         return steps[int(self._rng.choice(len(steps), p=shares))][1]()
@@ -213,16 +215,22 @@ class RandomGraph:
         self.builder.operator("PAD", [x, paddings], [y], ("PadOptions", {}))
         return y
 
+    def _table(self) -> int:
+        """An operator that turns each byte into another one."""
+        kinds = [k for k in table_operators.KINDS if k not in table_operators.INT8_ONLY]
+        kind = str(self._rng.choice(kinds))
+        return table_operators.append(self.builder, self._rng, self._pick(), kind)
+
     # ------------------------------------------------------------------- what the NPU doesn't take
 
     def _for_the_cpu(self) -> int:
-        steps: list[Grow] = [self._logistic, self._pooling, self._dilated, self._broadcast]
+        steps: list[Grow] = [self._softmax, self._pooling, self._dilated, self._broadcast]
         return steps[int(self._rng.integers(len(steps)))]()
 
-    def _logistic(self) -> int:
+    def _softmax(self) -> int:
         x = self._pick()
         y = self.builder.tensor(self._shape(x), 1 / 256, 0)
-        self.builder.operator("LOGISTIC", [x], [y])
+        self.builder.operator("SOFTMAX", [x], [y], ("SoftmaxOptions", {"Beta": 1.0}))
         return y
 
     def _pooling(self) -> int:

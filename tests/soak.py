@@ -32,14 +32,14 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def tiny_model() -> bytes:
-    """Two partitions with a LOGISTIC on the CPU between them."""
+    """Two partitions with a SOFTMAX on the CPU between them."""
     rng = np.random.default_rng(3)
     model = ModelBuilder()
     x = model.input((1, 6, 6, 3), 0.02, 128)
     weights = rng.integers(0, 256, (4, 3, 3, 3), dtype=np.uint8)
     y = model.conv(x, weights, np.zeros(4), 0.01, 120, 0.05, 100, stride=2)
     z = model.tensor((1, 3, 3, 4), 1 / 256, 0)
-    model.operator("LOGISTIC", [y], [z])
+    model.operator("SOFTMAX", [y], [z], ("SoftmaxOptions", {"Beta": 1.0}))
     weights = rng.integers(0, 256, (1, 3, 3, 4), dtype=np.uint8)
     filtered = model.depthwise(z, weights, np.zeros(4), 0.01, 130, 0.02, 120)
     return model.build([model.add(filtered, z, 0.03, 90)])

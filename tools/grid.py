@@ -40,6 +40,7 @@ from comparing import CHIPS, SCHEDULES, GraphCase, Outcome, check
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from table_operators import TableCase, table_cases
 
 from lapilli.errors import ExitCode
 
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
     from cases import Case
 
 GRAPHS = 500
+TABLES = 3000
 GROUPS: dict[str, Callable[[], Sequence[Any]]] = {
     "conv": driver_convolutions,
     "depthwise": driver_depthwise,
     "add": driver_additions,
     "subtract": subtractions,
     "issue2": issue_grid,
+    "tables": lambda: table_cases(TABLES),
     "graphs": lambda: [GraphCase(seed) for seed in range(GRAPHS)],
 }
 TITLES = {
@@ -61,14 +64,15 @@ TITLES = {
     "add": "Add of the driver's grid",
     "subtract": "subtractions",
     "issue2": "odd sizes, any kernels",
+    "tables": "functions of a byte",
     "graphs": "random graphs",
 }
 Result = tuple[str, float, list[Outcome]]
 
 
-def chosen_cases(arguments: argparse.Namespace) -> list[tuple[str, Case | GraphCase]]:
+def chosen_cases(arguments: argparse.Namespace) -> list[tuple[str, Case | TableCase | GraphCase]]:
     """(group, case) of all groups asked for, the slowest spread evenly."""
-    cases: list[tuple[str, Case | GraphCase]] = []
+    cases: list[tuple[str, Case | TableCase | GraphCase]] = []
     for group in arguments.only or GROUPS:
         members = GROUPS[group]()
         count = len(members) if arguments.sample is None else arguments.sample
@@ -76,7 +80,7 @@ def chosen_cases(arguments: argparse.Namespace) -> list[tuple[str, Case | GraphC
     return cases
 
 
-def work(task: tuple[str, Case | GraphCase, Sequence[str], str]) -> Result:
+def work(task: tuple[str, Case | TableCase | GraphCase, Sequence[str], str]) -> Result:
     """One case, in a worker process."""
     group, case, schedules, chip = task
     start = time.perf_counter()
@@ -85,7 +89,7 @@ def work(task: tuple[str, Case | GraphCase, Sequence[str], str]) -> Result:
 
 
 def run(
-    cases: Sequence[tuple[str, Case | GraphCase]],
+    cases: Sequence[tuple[str, Case | TableCase | GraphCase]],
     schedules: Sequence[str],
     chip: str,
     processes: int,

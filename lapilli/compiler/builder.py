@@ -46,6 +46,7 @@ class Builder:
     """Storages that lie in others, or have others behind them: they can't be put elsewhere."""
     places: dict[int, Place] = field(default_factory=dict)
     _whole: dict[int, View] = field(default_factory=dict)
+    _tables: dict[bytes, View] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------- the model's
 
@@ -79,6 +80,14 @@ class Builder:
         view = View(len(self.storages) - 1, 0, size)
         self._whole[view.storage] = view
         return view
+
+    def store_table(self, data: NDArray[np.uint8]) -> View:
+        """A look-up table in memory; one for all jobs that want the same, as the recorded driver
+        does not have it."""
+        key = data.tobytes()
+        if key not in self._tables or self.options.as_recorded:
+            self._tables[key] = self.store(data.size, "table", data=data)
+        return self._tables[key]
 
     def store_planes(self, size: ImageSize) -> View:
         """A new storage for the planes of an NN job's output, with slack for those of the kernels

@@ -24,6 +24,9 @@ ADDRESS_END = 1 << 32
 INSTRUCTIONS, COEFFICIENTS, FIRST_STORAGE = 0, 1, 2
 """Buffer numbers of a part."""
 COMMAND_STREAM = -1
+MARKED = ("pad", "relu", "abs")
+"""Kinds of TP jobs that say so before each instruction that is not their last; what it means is not
+known."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,8 @@ def _tp_instruction(
     assembly.state(Register.GL_OCB_REMAP_START, 0)
     assembly.state(Register.GL_OCB_REMAP_END, 0)
     assembly.state(Register.GL_TP_CONFIG, 0)
-    pad_value = packets.TP_PAD_MORE_CORES if more and job.kind == "pad" else 0
-    assembly.state(Register.GL_UNK3950, pad_value)
+    mark = packets.TP_PAD_MORE_CORES if more and job.kind in MARKED else 0
+    assembly.state(Register.GL_UNK3950, mark)
     assembly.start(Register.PS_TP_INST_ADDR, packets.TP_MORE_CORES if more else 0)
 
 

@@ -218,14 +218,19 @@ def test_a_quantize_alone_is_a_copy(chip: str) -> None:
     assert (found == (image ^ 0x80).view(np.int8)).all()
 
 
-def test_another_scale_is_no_renaming() -> None:
+@pytest.mark.parametrize("chip", CHIPS)
+def test_another_scale_goes_through_a_table(chip: str) -> None:
     builder = ModelBuilder("uint8")
     x = builder.input((1, 3, 5, 4), 0.5, 7)
     builder.dtype = "int8"
     y = builder.tensor((1, 3, 5, 4), 0.25, 7 - 128)
     builder.operator("QUANTIZE", [x], [y], ("QuantizeOptions", {}))
-    (verdict,) = judge_all(tflite.parse(builder.build([y]), "other"), chip_named("a311d"))
-    assert verdict.found == "(0.5, 7) -> (0.25, 7), zero points as of uint8"
+    model = builder.build([y])
+    (part,) = compile_model(model, chip).parts
+    assert [job.kind for job in part.jobs] == ["quantize"]
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 5, 4), np.uint8)
+    (found,) = run(model, [image], chip, "best")
+    assert (found == run_litert(model, [image])[0]).all()
 
 
 # ---------------------------------------------------------------------------------------- the pass

@@ -109,7 +109,7 @@ def test_a_graph_of_which_nothing_is_taken_is_an_error() -> None:
     [
         ("mobilenet_v1_1.0_224_quant", 28, 31),
         ("mobilenet_v2_1.0_224_quant", 63, 66),
-        ("ssdlite_mobiledet_coco_qat_postprocess", 108, 125),
+        ("ssdlite_mobiledet_coco_qat_postprocess", 109, 125),
         ("tf2_mobilenet_v2_1.0_224_ptq", 12, 68),
     ],
 )

@@ -38,7 +38,7 @@ def test_supported_operators_run_on_the_npu_and_the_rest_on_the_cpu() -> None:
     result = run(interpreter)
     assert delegate.partitions == ((0, 1), (3, 4))
     assert [verdict.supported for verdict in delegate.verdicts] == [True, True, False, True, True]
-    assert delegate.verdicts[2].reason == "no LOGISTIC here"
+    assert delegate.verdicts[2].reason == "no SOFTMAX here"
     assert backend.executions == 2
     assert_close(result, run(new_interpreter(small_model())))
     assert len(np.unique(result)) > 8  # a picture, not a constant
@@ -157,7 +157,7 @@ def test_a_wrong_option_says_what_is_allowed(options: Mapping[str, Any], text: s
 
 def test_strict_refuses_a_model_with_operators_for_the_cpu() -> None:
     delegate = Delegate(_backend=FakeBackend(), strict=True)
-    text = r"strict: 1 of 5 operators .* CPU; operator 2 \(LOGISTIC\): no LOGISTIC here"
+    text = r"strict: 1 of 5 operators .* CPU; operator 2 \(SOFTMAX\): no SOFTMAX here"
     with pytest.raises(RuntimeError, match=text):
         new_interpreter(small_model(), delegate)
     assert isinstance(delegate.error, Unsupported)

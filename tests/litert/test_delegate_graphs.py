@@ -190,7 +190,7 @@ def test_nothing_on_the_npu_gives_the_cpus_values() -> None:
     model = ModelBuilder()
     x = model.input((1, 6, 6, 5), 0.02, 128)
     y = model.tensor((1, 6, 6, 5), 1 / 256, 0)
-    model.operator("LOGISTIC", [x], [y])
+    model.operator("SOFTMAX", [x], [y], ("SoftmaxOptions", {"Beta": 1.0}))
     data = model.build([y])
     delegate = Delegate(device=DEVICE)
     found = infer(interpreter_for(data, delegate), image(1, 6))

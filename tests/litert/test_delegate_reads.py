@@ -30,7 +30,7 @@ def test_the_graph_is_the_models() -> None:
     interpreter = new_interpreter(small_model(), delegate)
     graph = backend.graphs[0]
     assert [operator.kind for operator in graph.operators] == [
-        "CONV_2D", "DEPTHWISE_CONV_2D", "LOGISTIC", "CONV_2D", "ADD"
+        "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX", "CONV_2D", "ADD"
     ]  # fmt: skip
     assert graph.operators[0].options == Convolution(Padding.SAME, 2, 2, activation=Activation.RELU)
     assert graph.operators[3].options == Convolution(Padding.VALID, 1, 1)

@@ -4,6 +4,4 @@ from __future__ import annotations
 
 REMEDIES = {
     "FULLY_CONNECTED": "Write it as a 1x1 CONV_2D over a 1x1 image.",
-    "RELU": "Fuse it into the convolution in front.",
-    "RELU6": "Fuse it into the convolution in front.",
 }

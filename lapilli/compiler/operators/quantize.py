@@ -1,51 +1,56 @@
-"""QUANTIZE from one 8-bit type to the other, where no value changes."""
+"""QUANTIZE from one 8-bit type or scale to another."""
 
 from __future__ import annotations
 
 from lapilli.compiler.builder import Builder
-from lapilli.compiler.operators.record import Case, OperatorRecord
-from lapilli.compiler.operators.rules import (
-    batch_of_one,
-    eight_bit,
-    image_size,
-    operands_computed,
-    operands_present,
-    quantised_per_tensor,
+from lapilli.compiler.encode.table_functions import Function, identity
+from lapilli.compiler.operators.byte_function import (
+    COMMON_RULES,
+    lowering,
+    quantization_of,
+    table_exact,
 )
-from lapilli.model.graph import Operator
+from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.model.graph import Graph, Operator
 
 
-def bytes_stay(case: Case) -> str | None:
-    """A QUANTIZE gives every value the byte it has: same scale and shape, and zero points that
-    differ as the types do (uint8's is int8's plus 128).
+def _alike(graph: Graph, operator: Operator) -> bool:
+    first, second = (quantization_of(graph, i) for i in (operator.inputs[0], operator.outputs[0]))
+    return (first.scale, first.zero_point) == (second.scale, second.zero_point)
+
+
+def rescaled_exactly(case: Case) -> str | None:
+    """A QUANTIZE gives every value the byte it has (the same scale, and zero points that differ as
+    the types do), or a look-up table gives all 256 bytes to within 1 of the CPU.
 
     Remedy: Give the tensors on both sides the same scale.
     """
-    source, target = case.input(0), case.output()
-    first, second = source.quantization, target.quantization
-    assert first is not None and second is not None
-    if source.shape != target.shape:
-        return f"{list(source.shape)} -> {list(target.shape)}"
-    pairs = [(q.scale, q.zero_point) for q in (first, second)]
-    return None if pairs[0] == pairs[1] else f"{pairs[0]} -> {pairs[1]}, zero points as of uint8"
+    return None if _alike(case.graph, case.operator) else table_exact(case)
+
+
+def function_of(graph: Graph, operator: Operator) -> Function:
+    """What the operator makes of a number."""
+    return identity
+
+
+_look_up = lowering(function_of)
 
 
 def lower(builder: Builder, operator: Operator) -> None:
-    """Nothing is done: both tensors are the same bytes in the same place."""
-    builder.places[operator.outputs[0]] = builder.place(operator.inputs[0])
+    """Nothing where both tensors are the same bytes; else a look-up."""
+    if _alike(builder.graph, operator):
+        builder.places[operator.outputs[0]] = builder.place(operator.inputs[0])
+    else:
+        _look_up(builder, operator)
 
 
 RECORD = OperatorRecord(
     kinds=("QUANTIZE",),
-    words="Nothing to do: int8 tensors lie in the NPU's memory as byte + 128.",
-    rules=(
-        operands_present,
-        operands_computed,
-        eight_bit,
-        batch_of_one,
-        quantised_per_tensor,
-        bytes_stay,
-        image_size,
+    words=(
+        "Nothing to do between the types, as int8 tensors lie in the NPU's memory as byte + 128; a "
+        "look-up of every byte on the TP cores where the scale changes."
     ),
+    rules=(*COMMON_RULES, rescaled_exactly),
     lower=lower,
+    function=function_of,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lapilli.compiler.builder import Builder
+from lapilli.compiler.encode.table_functions import Function
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator, Tensor
 
@@ -75,7 +76,9 @@ class OperatorRecord:
     ``lower``: appends what is to be done for one operator to a builder, and notes where its outputs
     lie. ``images``: positions of the inputs that are images, None for all. ``quantised``: positions
     of the inputs whose quantisation counts, if they are others. ``needed``: how many inputs must
-    be present at least. ``outputs``: how many there are, None for any number.
+    be present at least. ``outputs``: how many there are, None for any number. ``function``: of an
+    operator whose every byte depends on one byte alone, what it makes of a number; None if it is
+    not such a one.
     """
 
     kinds: tuple[str, ...]
@@ -86,3 +89,4 @@ class OperatorRecord:
     quantised: tuple[int, ...] | None = None
     needed: int = 1
     outputs: int | None = 1
+    function: Callable[[Graph, Operator], Function | None] | None = None

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from lapilli.compiler.operators import addition, convolution, padding, quantize, subtraction
+from lapilli.compiler.operators import (
+    addition,
+    convolution,
+    leaky_relu,
+    padding,
+    powers,
+    prelu,
+    quantize,
+    rectifiers,
+    sigmoids,
+    signs,
+    smooth_rectifiers,
+    subtraction,
+)
 from lapilli.compiler.operators.record import OperatorRecord
 
 RECORDS: tuple[OperatorRecord, ...] = (
@@ -11,6 +24,13 @@ RECORDS: tuple[OperatorRecord, ...] = (
     subtraction.RECORD,
     padding.RECORD,
     quantize.RECORD,
+    rectifiers.RECORD,
+    leaky_relu.RECORD,
+    prelu.RECORD,
+    sigmoids.RECORD,
+    smooth_rectifiers.RECORD,
+    signs.RECORD,
+    powers.RECORD,
 )
 BY_KIND = {kind: record for record in RECORDS for kind in record.kinds}
 

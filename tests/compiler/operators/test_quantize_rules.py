@@ -12,10 +12,15 @@ from lapilli.compiler.operators.quantize import RECORD
 from lapilli.model.graph import Graph, Operator, Quantization, Tensor
 
 SENTENCES = {
-    "bytes_stay": (
-        "A QUANTIZE gives every value the byte it has: same scale and shape, and zero points that "
-        "differ as the types do (uint8's is int8's plus 128)."
-    )
+    "rescaled_exactly": (
+        "A QUANTIZE gives every value the byte it has (the same scale, and zero points that differ "
+        "as the types do), or a look-up table gives all 256 bytes to within 1 of the CPU."
+    ),
+    "same_shape": "Input and output have the same shape.",
+    "look_up_size": (
+        "Images that go through a table have at most 65535 rows, columns and channels, and fewer "
+        "than 2^28 bytes."
+    ),
 }
 SAME = Quantization((0.5,), (7,))
 
@@ -35,11 +40,11 @@ BROKEN: list[Broken] = [
     ("eight_bit", "from is float32", quantize(0, dtype="float32")),
     ("batch_of_one", "to has shape [2, 4, 4, 2]", quantize(1, shape=(2, 4, 4, 2))),
     ("quantised_per_tensor", "from has no quantisation", quantize(0, quantization=None)),
-    ("bytes_stay", "[1, 4, 4, 2] -> [1, 4, 2, 4]", quantize(1, shape=(1, 4, 2, 4))),
+    ("same_shape", "[1, 4, 4, 2] -> [1, 4, 2, 4]", quantize(1, shape=(1, 4, 2, 4))),
     (
-        "bytes_stay",
-        "(0.5, 7) -> (0.5, 8), zero points as of uint8",
-        quantize(1, quantization=Quantization((0.5,), (8,))),
+        "rescaled_exactly",
+        "0 becomes 0 instead of 255",
+        quantize(0, quantization=Quantization((2.0**26,), (100,))),
     ),
 ]
 
@@ -50,8 +55,12 @@ def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph
 
 
 def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
-    check_complete(RECORD, BROKEN, SENTENCES, elsewhere=("image_size",))
+    check_complete(RECORD, BROKEN, SENTENCES, elsewhere=("look_up_size",))
 
 
 def test_a_renaming_is_taken() -> None:
     assert judged(quantize()).supported
+
+
+def test_another_scale_is_taken() -> None:
+    assert judged(quantize(1, quantization=Quantization((0.3,), (70,)))).supported
