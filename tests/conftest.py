@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ["LAPILLI_CACHE"] = ""
+"""No test reads or writes programs in the user's cache folder, nor do processes it starts. Tests of
+the cache name a folder of their own."""
 
 COMMON = settings(
     deadline=None,  # of an example, by the clock: a busy machine is no error

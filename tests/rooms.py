@@ -16,6 +16,7 @@ ROOMS = (
     "postprocess",
     "program",
     "compiler",
+    "cache",
     "emulator",
     "device",
     "virtual",

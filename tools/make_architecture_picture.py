@@ -108,7 +108,8 @@ BANDS = (
                 ),
             ),
             (
-                Box("postprocess/", ("What of a model does the host do itself?",)),
+                Box("postprocess/", ("What does the host do itself?",)),
+                Box("cache/", ("What was compiled before?",)),
                 Box("reference/", ("What would the CPU compute?",)),
             ),
         ),

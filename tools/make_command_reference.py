@@ -80,7 +80,16 @@ KEYS = {
     "compile": """
 `model` and `model_sha256`, `output` (the file) and `output_bytes`, `chip`, `schedule`, `digest`,
 `operators` and `operators_on_npu` (counts), `parts` (each with `operators`, indices in the .tflite,
-`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes` and `seconds`.
+`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds` and
+`from_cache` (whether it was compiled before).
+""",
+    "cache list": """
+`folder` and `limit_bytes` (null if no program is kept), `bytes` (of all), and `entries`, each with
+`file`, `bytes`, `used` (seconds since 1970), `model`, `chip`, `schedule`, `operators` and `lapilli`
+(the version), null where the entry does not tell.
+""",
+    "cache clear": """
+`folder` (null if no program is kept), `removed` (count) and `bytes`.
 """,
     "run": """
 `model`, `device`, `task` (`classification`, `detection` or `raw`), `outputs` (for each tensor
@@ -228,15 +237,26 @@ def usage(name: str, command: click.Command) -> str:
             plain = parameter.metavar or (parameter.name or "").upper()
             needed = parameter.required or plain.startswith("[")
             arguments.append(plain if needed else f"[{plain}]")
+    if isinstance(command, click.Group):
+        arguments.append("COMMAND")
     return " ".join(["lapilli", name, "[OPTIONS]", *arguments])
 
 
 def section(name: str) -> str:
-    """One command."""
+    """One command, with those it consists of."""
     command = commands.get_command(click.Context(commands), name)
     assert command is not None
+    parts = [f"## {name}", "", described(name, command)]
+    if isinstance(command, click.Group):
+        for inner, member in command.commands.items():
+            parts += ["", f"### {name} {inner}", "", described(f"{name} {inner}", member)]
+    return "\n".join(parts)
+
+
+def described(name: str, command: click.Command) -> str:
+    """Usage, help, options and JSON."""
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-    lines = [f"## {name}", "", f"    {usage(name, command)}", "", paragraphs(command.help or "")]
+    lines = [f"    {usage(name, command)}", "", paragraphs(command.help or "")]
     if options:
         lines += ["", *(option_line(option) for option in options)]
     if any("--json" in option.opts for option in options):

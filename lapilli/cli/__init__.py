@@ -40,6 +40,7 @@ COMMANDS = {
         "lapilli.cli.delegate_path", "delegate_path", "Print the delegate for programs in C."
     ),
     "benchmark": Entry("lapilli.cli.benchmark", "benchmark", "Time a model's inferences."),
+    "cache": Entry("lapilli.cli.cache", "cache", "Show or clear the programs that are kept."),
     "chips": Entry("lapilli.cli.chips", "chips", "List the chips known, and how sure each is."),
     "devices": Entry("lapilli.cli.devices", "devices", "List NPUs, and why others can't be used."),
     "doctor": Entry("lapilli.cli.doctor", "doctor", "Say what is wrong here, and what mends it."),

@@ -40,6 +40,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @click.argument("model", metavar="MODEL.tflite")
 @options.device("auto")
 @options.schedule()
+@options.cache()
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()
 @_option("num_threads", -1, "Threads of LiteRT's CPU operators; -1: its own choice.")
@@ -53,6 +54,7 @@ def benchmark(
     model: str,
     device: str,
     schedule: str,
+    cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
     num_threads: int,
@@ -68,7 +70,7 @@ def benchmark(
         if limits[name] < 0:
             raise UsageError(f"--{name} {limits[name]}: a number of inferences is 0 or more")
     with litert.native_messages():
-        timed = Benchmark(model, device, schedule=schedule, num_threads=num_threads)
+        timed = Benchmark(model, device, schedule=schedule, num_threads=num_threads, cache=cache)
     try:
         given = read_all(timed.graph, timed.content, inputs, picture_wish) if inputs else None
         notes = [note for each in given or () for note in each.notes]

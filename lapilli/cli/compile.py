@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from lapilli.cli import text
+from lapilli.cache.programs import program_of, store_for
+from lapilli.cli import options, text
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
@@ -32,6 +33,7 @@ class Summary:
     operators: int
     on_cpu: int
     seconds: float
+    from_cache: bool
 
     @property
     def jobs(self) -> int:
@@ -62,6 +64,7 @@ class Summary:
     help="The program; by default the model's name, here.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 4 if any operator stays on the CPU.")
+@options.cache()
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
 @click.option("--no-zero-runs", is_flag=True, help="Code every weight (V7).")
 @click.option("--no-image-cache", is_flag=True, help="Read the input for every superblock.")
@@ -101,6 +104,7 @@ def compile_command(
     schedule: str,
     output: str | None,
     strict: bool,
+    cache: bool,
     as_json: bool,
     no_zero_runs: bool,
     no_image_cache: bool,
@@ -116,7 +120,7 @@ def compile_command(
     found, schedule = compiler.chip_named(chip), compiler.schedule_named(schedule)
     data = tflite.read_file(model)
     graph = tflite.parse(data, Path(model).name, source=model)
-    options = compiler.CompileOptions(
+    wishes = compiler.CompileOptions(
         not no_zero_runs,
         not no_image_cache,
         not no_kernel_cache,
@@ -126,12 +130,13 @@ def compile_command(
         frozenset(experimental),
         effort,
     )
-    verdicts = options.verdicts(graph, found)
+    verdicts = wishes.verdicts(graph, found)
     on_cpu = [verdict for verdict in verdicts if not verdict.supported]
     left = left_over(verdicts)
     if strict and left:
         _refuse(graph, left)
-    program = compiler.compile_graph(graph, found, schedule, tflite.digest(data), options)
+    made = program_of(store_for(cache), graph, found, schedule, tflite.digest(data), wishes)
+    program = made.program
     path = Path(model).stem + SUFFIX if output is None else output
     program_file.save(program, path)
     summary = Summary(
@@ -141,6 +146,7 @@ def compile_command(
         len(graph.operators),
         len(on_cpu),
         time.perf_counter() - began,
+        made.kept,
     )
     click.echo(_line(summary), err=True)
     if as_json:
@@ -166,7 +172,7 @@ def _line(summary: Summary) -> str:
         f"{text.count(len(program.parts), 'part')}, {text.count(summary.jobs, 'job')}, "
         f"{text.size(summary.coefficient_bytes)} of coefficients, "
         f"{summary.operators - summary.on_cpu} of {text.count(summary.operators, 'operator')} "
-        f"on the NPU; {summary.seconds:.2f} s"
+        f"on the NPU; {summary.seconds:.2f} s{', from the cache' if summary.from_cache else ''}"
     )
 
 
@@ -194,4 +200,5 @@ def _json(summary: Summary) -> dict[str, Any]:
         "jobs": summary.jobs,
         "coefficient_bytes": summary.coefficient_bytes,
         "seconds": round(summary.seconds, 6),
+        "from_cache": summary.from_cache,
     }

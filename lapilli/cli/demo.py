@@ -64,7 +64,7 @@ def demonstrate(device: str, count: int | None = None) -> Demonstration:
     images: Images = arrays["images"][:count]
     labels: Images = arrays["labels"][:count]
     with as_file(data / "digits.tflite") as path, litert.native_messages():
-        inference = Inference(path, device=device)
+        inference = Inference(path, device=device, cache=False)
         try:
             npu = _classify(inference, images)
             jobs = job_rows(inference.delegate.parts, inference.graph)

@@ -35,6 +35,18 @@ def schedule() -> Callable[[Command], Command]:
     )
 
 
+def cache() -> Callable[[Command], Command]:
+    """``--no-cache``; the command gets it as ``cache``."""
+    return click.option(
+        "--no-cache",
+        "cache",
+        flag_value=False,
+        default=True,
+        type=bool,
+        help="Compile anew, and keep nothing: see lapilli cache.",
+    )
+
+
 def inputs(without: str = "") -> Callable[[Command], Command]:
     """``--input``, once for each input; ``without``: what is taken if none is given."""
     default = f"  [default: {without}]" if without else ""

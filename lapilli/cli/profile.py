@@ -28,6 +28,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
     "An emulator, whose chip is modelled, or a board's render node, which is measured.",
 )
 @options.schedule()
+@options.cache()
 @options.inputs("zeros")
 @options.pictures()
 @click.option("--no-run", is_flag=True, help="Do not run the model to measure the CPU's part.")
@@ -45,6 +46,7 @@ def profile(
     path: str,
     device: str,
     schedule: str,
+    cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
     no_run: bool,
@@ -64,7 +66,7 @@ def profile(
     """
     if node_path is not None and kind_of(path) != "model":
         raise UsageError(f"--node-data needs a model's tensor names; {path} has none")
-    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish)
+    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache)
     with native_messages():
         found = profile_file(path, wishes)
     _write(csv_path, lambda: json_report.to_csv(found, jobs))

@@ -69,6 +69,7 @@ class Reading:
 @options.pictures()
 @options.device("auto")
 @options.schedule()
+@options.cache()
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
@@ -114,6 +115,7 @@ def run(
     picture_wish: PictureWish,
     device: str,
     schedule: str,
+    cache: bool,
     task: str | None,
     labels: str | None,
     top: int | None,
@@ -136,7 +138,9 @@ def run(
     _check_wishes(wishes)
     names = label_files.load(labels) if labels is not None else None
     with litert.native_messages():
-        inference = Inference(model, device=device, schedule=schedule, min_partition=min_partition)
+        inference = Inference(
+            model, device=device, schedule=schedule, min_partition=min_partition, cache=cache
+        )
     try:
         if strict:
             _refuse_cpu_operators(inference)

@@ -29,6 +29,7 @@ from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.hw.nn import Caching
 from lapilli.model.graph import Graph
+from lapilli.model.graph_digest import part_digest
 from lapilli.program.program import Part, Program
 
 SCHEDULES = ("reference", "best")
@@ -108,8 +109,12 @@ def compile_part(
     ``inputs`` and ``outputs``: tensors that cross its border; by default those that the rest of the
     graph needs.
     """
-    found = schedule_part(graph, operators, chip, schedule, inputs, outputs, options)
-    return emit(graph, found.part, found.jobs, chip)
+    borders = partitioning.with_borders(graph, operators)
+    entering = borders.inputs if inputs is None else tuple(inputs)
+    leaving = borders.outputs if outputs is None else tuple(outputs)
+    found = schedule_part(graph, operators, chip, schedule, entering, leaving, options)
+    part = emit(graph, found.part, found.jobs, chip)
+    return replace(part, source=part_digest(graph, operators, entering, leaving))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapilli.compiler.encode import requantise, weights_v7
-from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
+from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier, Scales
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import Coefficients, CoefficientSize, NnJob
 from lapilli.compiler.schedule import Tiling
@@ -67,8 +68,18 @@ def _cut(scale: np.float32) -> np.float32:
     return np.float32((np.float32(scale).view(np.uint32) & mask).view(np.float32))
 
 
-def _codable(scale: np.float32) -> np.float32 | None:
-    return nearest_scale(scale) if fits(scale) else None
+def _codable(scales: Scales) -> Scales:
+    """``nearest_scale`` of each that ``fits``, NaN for the others."""
+    cut = (1 << CUT_BITS) - 1
+    bits = scales.view(np.uint32).astype(np.int64)
+    rounded = ((bits + (cut + 1) // 2) & ~cut & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+    nearest = np.where(_fit(rounded), rounded, scales)
+    return np.where(_fit(scales), nearest, np.float32(np.nan))
+
+
+def _fit(scales: Scales) -> NDArray[np.bool_]:
+    shifts = SHIFT_BASE - requantise.exponents(scales)
+    return np.isfinite(scales) & (shifts >= 0) & (shifts <= requantise.SHIFT_MAXIMUM)
 
 
 def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbers:

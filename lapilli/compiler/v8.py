@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lapilli.compiler.encode import requantise, weights_v8
-from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier
+from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier, Scales
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import Coefficients, CoefficientSize, NnJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling, reference
@@ -53,8 +53,12 @@ def nearest_scale(scale: np.float32) -> np.float32:
     return scale
 
 
-def _codable(scale: np.float32) -> np.float32 | None:
-    return scale if fits(scale) else None
+def _codable(scales: Scales) -> Scales:
+    """Each that ``fits``, NaN for the others."""
+    found = requantise.exponents(scales)
+    shifts = SHIFT_BASE - found
+    usable = np.isfinite(scales) & (shifts >= 0) & (shifts <= requantise.SHIFT_MAXIMUM)
+    return np.where(usable & (found > 0), scales, np.float32(np.nan))
 
 
 def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbers:

@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from lapilli.compiler.stages import compile_part
+from lapilli.cache.programs import part_of
+from lapilli.cache.store import Store
 from lapilli.compiler.verdict import judge_all
 from lapilli.device.counters import Counters
 from lapilli.device.runner import LoadedPart
@@ -74,12 +75,17 @@ class Backend(Protocol):
 
 class NpuBackend:
     """The compiler, and an open ``device``, which is closed with it. ``count``: have the kernel's
-    performance counters read around each job."""
+    performance counters read around each job; ``store``: where compiled parts are kept."""
 
-    def __init__(self, device: Device, schedule: str, count: bool = False) -> None:
+    def __init__(
+        self, device: Device, schedule: str, count: bool = False, store: Store | None = None
+    ) -> None:
         self.device = device
         self.schedule = schedule
+        self.kept = 0
+        """Parts that came from the cache."""
         self._count = count
+        self._store = store
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """Those of the device's chip."""
@@ -89,15 +95,11 @@ class NpuBackend:
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
     ) -> Any:
         """For the device's chip, in the order given."""
-        positions = {operator.index: i for i, operator in enumerate(graph.operators)}
-        return compile_part(
-            graph,
-            [positions[index] for index in operators],
-            self.device.chip,
-            schedule=self.schedule,
-            inputs=inputs,
-            outputs=outputs,
-        )
+        positions = positions_of(graph, operators)
+        chip = self.device.chip
+        part, kept = part_of(self._store, graph, positions, chip, self.schedule, inputs, outputs)
+        self.kept += kept
+        return part
 
     def load(self, part: Any) -> Loaded:
         """On the device."""
@@ -106,3 +108,9 @@ class NpuBackend:
     def close(self) -> None:
         """The device."""
         self.device.close()
+
+
+def positions_of(graph: Graph, operators: Sequence[int]) -> list[int]:
+    """Where operators with these indices are in ``graph.operators``."""
+    positions = {operator.index: i for i, operator in enumerate(graph.operators)}
+    return [positions[index] for index in operators]

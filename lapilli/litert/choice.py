@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from lapilli.errors import Unsupported
@@ -12,11 +12,14 @@ from lapilli.model.graph import Graph
 from lapilli.postprocess.plan import Plan, alone, plans
 
 
-def for_the_host(pointer: Any, graph: Graph) -> tuple[Plan, ...]:
-    """What the host does in place of LiteRT: plans that the runtime would cut out as one piece."""
+def for_the_host(pointer: Any, graph: Graph, claimed: Collection[int] = ()) -> tuple[Plan, ...]:
+    """What the host does in place of LiteRT: plans that the runtime would cut out as one piece,
+    without the operators ``claimed``."""
     found = []
     for plan in plans(graph):
         for wanted in (plan, alone(graph, plan)):
+            if not set(claimed).isdisjoint(wanted.operators):
+                continue
             pieces = preview(pointer, wanted.operators)
             if len(pieces) == 1 and set(pieces[0].outputs) <= set(wanted.outputs):
                 found.append(wanted)

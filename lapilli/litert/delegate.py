@@ -7,16 +7,31 @@ partition compiled and run), ``backend`` (compiler and device).
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import Any
 
+from lapilli.cache.programs import store_for
 from lapilli.device.open import open_device
 from lapilli.errors import DeviceError
 from lapilli.litert import tflite_c
 from lapilli.litert.backend import Backend, NpuBackend, Verdict
 from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.options import Options, refuse_unknown
+from lapilli.litert.program_backend import ProgramBackend
 from lapilli.litert.session import Session
+
+
+def _backend_for(options: Options) -> Backend:
+    """Compiler, or program, and the open device."""
+    device = open_device(options.device)
+    try:
+        if options.program is not None:
+            return ProgramBackend(device, options.program, options.profile)
+        return NpuBackend(device, options.schedule, options.profile, store_for(options.cache))
+    except BaseException:
+        device.close()
+        raise
 
 
 class Delegate:
@@ -31,6 +46,9 @@ class Delegate:
     ``postprocess``: do a detector's TFLite_Detection_PostProcess, and LOGISTIC and DEQUANTIZE in
     front of it, on the host in place of LiteRT, which gives the same in less time; "compiled": by a
     loop that numba compiles (``lapilli[fast]``), faster still once numba is imported.
+    ``cache``: keep compiled parts in the user's cache folder and take them from there; or the name
+    of another folder. ``program``: a file that ``lapilli compile`` made of the same model, in place
+    of the compiler; its schedule counts.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
@@ -52,16 +70,25 @@ class Delegate:
         min_partition: int = 1,
         profile: bool = False,
         postprocess: bool | str = True,
+        cache: bool | str | os.PathLike[str] = True,
+        program: str | os.PathLike[str] | None = None,
         _backend: Backend | None = None,
         **unknown: object,
     ) -> None:
         refuse_unknown(unknown)
-        options = Options(device, schedule, strict, min_partition, profile, postprocess)
+        options = Options(
+            device,
+            schedule,
+            strict,
+            min_partition,
+            profile,
+            postprocess,
+            os.fspath(cache) if isinstance(cache, os.PathLike) else cache,
+            os.fspath(program) if isinstance(program, os.PathLike) else program,
+        )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
-        if _backend is None:
-            _backend = NpuBackend(open_device(device), schedule, count=profile)
-        self._session = Session(_backend, options)
+        self._session = Session(_backend or _backend_for(options), options)
         self._finalizer = weakref.finalize(self, self._session.close)
 
     def _get_native_delegate_pointer(self) -> int:
@@ -103,6 +130,12 @@ class Delegate:
         """Time that compiling took, without loading."""
         main = self._session.main
         return 0.0 if main is None else main.compile_seconds
+
+    @property
+    def parts_from_cache(self) -> int:
+        """How many parts came from the cache, of all that were prepared."""
+        backend = self._session.backend
+        return backend.kept if isinstance(backend, NpuBackend) else 0
 
     @property
     def last_nodes(self) -> tuple[NodeTimes, ...]:

@@ -11,7 +11,8 @@ from lapilli.errors import UsageError
 COMPILED = "compiled"
 _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
-    "profile (bool), postprocess (bool or 'compiled')"
+    "profile (bool), postprocess (bool or 'compiled'), "
+    "cache (bool or a folder), program (a file's name)"
 )
 
 
@@ -25,6 +26,8 @@ class Options:
     min_partition: int = 1
     profile: bool = False
     postprocess: bool | str = True
+    cache: bool | str = True
+    program: str | None = None
 
     def __post_init__(self) -> None:
         device, schedule, least = self.device, self.schedule, self.min_partition
@@ -42,6 +45,10 @@ class Options:
             raise UsageError(
                 f"postprocess is True, False or {COMPILED!r}, not {self.postprocess!r}"
             )
+        if not isinstance(self.cache, bool | str) or self.cache == "":
+            raise UsageError(f"cache is True, False or a folder's name, not {self.cache!r}")
+        if self.program is not None and (not isinstance(self.program, str) or not self.program):
+            raise UsageError(f"program is a file's name, not {self.program!r}")
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

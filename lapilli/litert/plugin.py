@@ -19,6 +19,8 @@ def create(options: Mapping[str, str]) -> Delegate:
 
 
 def _parsed(key: str, value: str) -> Any:
+    if key == "cache":  # or a folder
+        return TRUTH.get(value.lower(), value)
     if key in ("strict", "postprocess"):
         if key == "postprocess" and value == COMPILED:
             return value

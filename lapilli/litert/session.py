@@ -18,6 +18,7 @@ from lapilli.litert.host_kernel import HostKernel
 from lapilli.litert.kernel import Kernel
 from lapilli.litert.options import COMPILED, Options
 from lapilli.litert.preparation import Preparation
+from lapilli.litert.program_backend import ProgramBackend
 from lapilli.litert.runtime_graph import (
     Partition,
     int_array,
@@ -86,7 +87,9 @@ class Session:
             self._demand_open()
             self.error = None
             graph = read_graph(pointer)
-            plans = choice.for_the_host(pointer, graph) if self.options.postprocess else ()
+            claimed = self.backend.operators if isinstance(self.backend, ProgramBackend) else ()
+            wanted = self.options.postprocess
+            plans = choice.for_the_host(pointer, graph, claimed) if wanted else ()
             on_host = [index for plan in plans for index in plan.operators]
             verdicts = with_host(graph, tuple(self.backend.verdicts(graph)), on_host)
             supported = choice.supported(graph, verdicts)

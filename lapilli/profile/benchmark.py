@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
+from lapilli.cache.programs import store_for
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.errors import UsageError
@@ -177,8 +178,8 @@ class _TimedPart:
 class _TimedNpu(NpuBackend):
     """The delegate's own backend, with parts that count."""
 
-    def __init__(self, device: str, schedule: str) -> None:
-        super().__init__(open_device(device), schedule)
+    def __init__(self, device: str, schedule: str, cache: bool) -> None:
+        super().__init__(open_device(device), schedule, store=store_for(cache))
         self.parts: list[_TimedPart] = []
 
     def load(self, part: Part) -> _TimedPart:
@@ -204,6 +205,7 @@ class Benchmark(Inference):
         *,
         schedule: str = "best",
         num_threads: int = -1,
+        cache: bool = True,
     ) -> None:
         """``num_threads`` is for LiteRT's CPU operators, -1 leaves the choice to it. Raises what
         ``Inference`` does, and UsageError for a number of threads that can't be."""
@@ -214,7 +216,7 @@ class Benchmark(Inference):
         start = time.perf_counter()
         self._threads = num_threads
         self._schedule = schedule
-        self._npu = _TimedNpu(device, schedule)
+        self._npu = _TimedNpu(device, schedule, cache)
         super().__init__(
             model,
             num_threads=None if num_threads == -1 else num_threads,

@@ -17,6 +17,7 @@ from lapilli.answers.inputs import (
     blaming_made_up,
     read_all,
 )
+from lapilli.cache.programs import program_of, store_for
 from lapilli.compiler import stages as compiler
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
@@ -43,7 +44,8 @@ class Wishes:
     """``device``: a board or an emulator. ``inputs``: paths, one for each input, or none for zeros.
     ``pictures``: how they become inputs.
     ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
-    inferences after the first, of which the one with the median time counts."""
+    inferences after the first, of which the one with the median time counts. ``cache``: take
+    programs from the cache, and keep them there."""
 
     device: str = DEFAULT_DEVICE
     schedule: str = "best"
@@ -51,6 +53,7 @@ class Wishes:
     measure: bool = True
     runs: int = 3
     pictures: PictureWish = field(default_factory=PictureWish)
+    cache: bool = True
 
 
 def kind_of(path: str) -> str:
@@ -92,7 +95,8 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
     graph = tflite.parse(data, Path(path).name, source=path)
     chip = chip_of(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
-    program = compiler.compile_graph(graph, chip, schedule, tflite.digest(data))
+    store = store_for(wishes.cache)
+    program = program_of(store, graph, chip, schedule, tflite.digest(data)).program
     subject = Subject(graph.name, "model", wishes.device, schedule)
     on_npu = {i for part in program.parts for i in part.operators}
     given = read_all(graph, data, wishes.inputs, wishes.pictures) if wishes.inputs else []
@@ -121,7 +125,13 @@ def _run(path: str, wishes: Wishes, given: Sequence[Input]) -> Measured:
     """The inference whose time is the median of several."""
     from lapilli.litert.inference import Inference
 
-    inference = Inference(path, device=wishes.device, schedule=wishes.schedule, profile=True)
+    inference = Inference(
+        path,
+        device=wishes.device,
+        schedule=wishes.schedule,
+        profile=True,
+        cache=wishes.cache,
+    )
     try:
         values: list[Values] = [each.values for each in given]
         if not given:

@@ -82,7 +82,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """One submit. ``commands`` and the buffers' data hold the default addresses."""
+    """One submit. ``commands`` and the buffers' data hold the default addresses.
+
+    ``source``: the digest of the graph's part that it does, or empty if that is not known.
+    """
 
     operators: tuple[int, ...]
     buffers: tuple[BufferSpec, ...]
@@ -91,6 +94,7 @@ class Part:
     jobs: tuple[Job, ...]
     inputs: tuple[Binding, ...]
     outputs: tuple[Binding, ...]
+    source: str = ""
 
     def job_words(self, job: Job) -> Words:
         """The instruction's words as submitted at the default addresses."""

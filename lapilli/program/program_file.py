@@ -112,6 +112,7 @@ def _header(program: Program) -> dict[str, Any]:
 def _part_header(part: Part) -> dict[str, Any]:
     return {
         "operators": list(part.operators),
+        "source": part.source,
         "commands": len(part.commands),
         "buffers": [
             [b.role, b.size, b.address, None if b.data is None else len(b.data)]
@@ -343,6 +344,8 @@ class _Reader:
             tuple(sections["jobs"]),
             tuple(sections["inputs"]),
             tuple(sections["outputs"]),
+            # Programs of the first version have none.
+            self.text(table.get("source", "") if isinstance(table, dict) else "", "source"),
         )
 
     def buffers(self, value: object, index: int) -> tuple[BufferSpec, ...]:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapilli.model.graph import Quantization
+
+Scales = NDArray[np.float32]
 
 SHIFT_MAXIMUM = 127
 WEIGHT_MAXIMUM = 255
@@ -95,15 +98,20 @@ def recorded_addition(scales: AdditionScales, step: np.float32) -> AdditionNumbe
         )
 
 
+def exponents(scales: Scales) -> NDArray[np.int64]:
+    """The biased exponents of positive float32s."""
+    return scales.view(np.uint32).astype(np.int64) >> 23
+
+
 def closest_addition(
-    scales: AdditionScales, codable: Callable[[np.float32], np.float32 | None]
+    scales: AdditionScales, codable: Callable[[Scales], Scales]
 ) -> AdditionNumbers:
     """The one-byte weights and scale that come closest to the real factors.
 
     The recorded driver sets the larger weight to 255, which rounds the other to a 510th; here both
     are chosen so that their ratio and the scale fit best. In a subtraction one lies above and one
     below the weights' zero point, so that together they are at most 255. ``codable`` gives the
-    nearest scale that the instruction can hold, or None.
+    nearest scales that the instruction can hold, NaN where there is none.
     """
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
         factors = np.array([scales.first.scale, scales.second.scale]) / scales.output.scale
@@ -115,8 +123,8 @@ def closest_addition(
         weights[:, 1 - larger] = np.round(
             weights[:, larger] * factors[1 - larger] / factors[larger]
         )
-        found = [codable(np.float32(scale)) for scale in factors[larger] / weights[:, larger]]
-    used = np.array([np.nan if scale is None else float(scale) for scale in found])
+        wanted = (factors[larger] / weights[:, larger]).astype(np.float32)
+        used = codable(wanted).astype(np.float64)
     if scales.subtract:
         used[weights.sum(axis=1) > WEIGHT_MAXIMUM] = np.nan
     errors = np.abs(weights * used[:, None] - factors).max(axis=1)
