@@ -6,7 +6,8 @@ out in ``lapilli/timing``. Nothing is executed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -101,18 +102,12 @@ class WorkReader:
     def read(self, commands: Words, memory: ListedMemory) -> Iterator[ReadInstruction]:
         """One for each instruction, in stream order; raises Fault as the emulator does."""
         for operation in _operations(walk(commands, self._chip.nn_cores)):
-            for position, start in enumerate(operation):
-                try:
-                    if start.unit == "NN":
+            if operation[0].unit == "NN":
+                for start in operation:
+                    with _placed(start):
                         yield self._nn(start, memory)
-                    else:
-                        cores = min(len(operation), self._chip.tp_cores)
-                        yield _tp(start, memory, cores, position == 0)
-                except Fault as fault:
-                    raise type(fault)(
-                        f"command word {start.word}, {start.unit} instruction at "
-                        f"{start.address:#x}: {fault}"
-                    ) from None
+            else:
+                yield from _tp(operation, memory, self._chip.tp_cores)
 
     def _nn(self, start: Start, memory: ListedMemory) -> ReadInstruction:
         raw = memory.bytes("NN instruction", start.address, 4 * nn.WORDS)
@@ -136,6 +131,17 @@ class WorkReader:
                 streams, shape, plane_bytes, chip, self._decoded(streams, shape)
             ),
         )
+
+
+@contextmanager
+def _placed(start: Start) -> Iterator[None]:
+    """Says of a Fault which instruction it is about."""
+    try:
+        yield
+    except Fault as fault:
+        raise type(fault)(
+            f"command word {start.word}, {start.unit} instruction at {start.address:#x}: {fault}"
+        ) from None
 
 
 def _operations(starts: Iterable[Start]) -> Iterator[list[Start]]:
@@ -213,10 +219,17 @@ def _sram(fields: Mapping[str, int], what: str) -> tuple[int, int] | None:
 # --------------------------------------------------------------------------------------------- TP
 
 
-def _tp(start: Start, memory: ListedMemory, cores: int, first: bool) -> ReadInstruction:
-    raw = memory.bytes("TP instruction", start.address, 4 * tp.WORDS)
-    fields = tp.TP.decode(raw.view("<u4").tolist())
-    return ReadInstruction(start, fields, tp_work(tp_task(fields), cores, first))
+def _tp(
+    operation: Sequence[Start], memory: ListedMemory, tp_cores: int
+) -> Iterator[ReadInstruction]:
+    """An operation's instructions; none before all can be read, as they share its time."""
+    read, tasks = [], []
+    for start in operation:
+        with _placed(start):
+            raw = memory.bytes("TP instruction", start.address, 4 * tp.WORDS)
+            read.append(tp.TP.decode(raw.view("<u4").tolist()))
+            tasks.append(tp_task(read[-1]))
+    yield from map(ReadInstruction, operation, read, tp_work(tasks, tp_cores))
 
 
 def tp_task(fields: Mapping[str, int]) -> TpTask:

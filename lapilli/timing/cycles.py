@@ -93,7 +93,7 @@ def charge(work: Work, constants: TimingConstants) -> InstructionTime:
         ),
         default=0.0,
     )
-    elements = work.elements / (constants.tp_elements * work.cores)
+    elements = work.elements * work.busiest / constants.tp_elements
     start = constants.nn_start_cycles if work.unit == "NN" else constants.tp_start_cycles
     cycles = Cycles(
         memory=math.ceil(memory),

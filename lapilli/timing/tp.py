@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from lapilli.hw import tp
 from lapilli.timing.work import Traffic, Work
@@ -41,11 +43,22 @@ class TpTask:
     table_bytes: int = 0
 
 
-def tp_work(task: TpTask, cores: int, first: bool) -> Work:
-    """What the instruction has to do: elements outside the image are moved, but not fetched.
+def tp_work(tasks: Sequence[TpTask], tp_cores: int) -> tuple[Work, ...]:
+    """What each instruction of one operation has to do: elements outside the image are moved, but
+    not fetched.
 
-    ``cores``: that share the operation; ``first``: it is the operation's first instruction.
+    The instructions run at the same time, one a core, in turns if there are more than
+    ``tp_cores``. The operation ends with the core that has most to move: each instruction is
+    charged its part of that core's time.
     """
+    works = [_alone(task, first=number == 0) for number, task in enumerate(tasks)]
+    moved = [work.elements for work in works]
+    most = max(sum(moved[core::tp_cores]) for core in range(tp_cores))
+    share = Fraction(most, sum(moved)) if most else Fraction(1)
+    return tuple(replace(work, busiest=share) for work in works)
+
+
+def _alone(task: TpTask, first: bool) -> Work:
     across, down = task.columns.moved(), task.rows.moved()
     elements = across[0] * down[0] * (task.planes + task.border_planes)
     fetched = across[1] * down[1] * task.planes
@@ -53,6 +66,5 @@ def tp_work(task: TpTask, cores: int, first: bool) -> Work:
         unit="TP",
         traffic=Traffic(4 * tp.WORDS, task.table_bytes, fetched, elements),
         elements=elements,
-        cores=cores,
         first=first,
     )

@@ -31,8 +31,9 @@ class Work:
     each core weights that are applied, at ``weight_cycles`` each and row if no cycle is lost;
     ``zero_tokens``: for each core tokens that code zero points only. ``zero_run_bits``: width of
     their runs. ``stored_bytes``: header and streams of the coefficients as they lie in memory;
-    ``dense_weights``: how many weights they stand for. ``elements``: what a TP moves; ``cores``: TP
-    cores that share its operation; ``first``: it is the operation's first instruction.
+    ``dense_weights``: how many weights they stand for. ``elements``: what a TP moves;
+    ``busiest``: share of its operation's elements that the TP core with most of them moves;
+    ``first``: it is the operation's first instruction.
     ``macs_useful``: MACs that reach the output with weights unlike the zero point.
     ``kernel_sram``, ``image_sram``: bytes [start, end) of the on-chip memory in use, or None.
     """
@@ -48,7 +49,7 @@ class Work:
     stored_bytes: int = 0
     dense_weights: int = 0
     elements: int = 0
-    cores: int = 1
+    busiest: Fraction = Fraction(1)
     first: bool = True
     macs_dense: int = 0
     macs_useful: int = 0

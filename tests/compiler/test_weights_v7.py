@@ -84,6 +84,19 @@ def jobs(draw: st.DrawFn) -> tuple[NnJob, int]:
     return job(kernels, draw(st.integers(0, 255)), filler), superblocks
 
 
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_no_superblock_is_left_empty(depthwise: bool) -> None:
+    """4 kernels a core in three superblocks are two of two kernels, not a third of none."""
+    count = 4 * NN_CORES
+    values = np.arange(9 * count, dtype=np.uint8).reshape(count, 1, 3, 3)
+    first = np.arange(count, dtype=np.int64) if depthwise else np.zeros(count, np.int64)
+    kernels = Kernels(values, first, count if depthwise else 1, 3, np.zeros(count, np.int64))
+    asked, made = (weights.encode(job(kernels), NN_CORES, n, 5) for n in (3, 2))
+    assert asked.size == made.size == weights.measure(job(kernels), NN_CORES, 3, 5)
+    np.testing.assert_array_equal(asked.data, made.data)
+    check_reads_back(job(kernels), 3, asked.data.tobytes(), zero_run_bits(asked))
+
+
 def zero_run_bits(result: Any) -> int:
     """Of a coefficient buffer: the first byte behind the header."""
     return int(result.data[64])

@@ -135,6 +135,17 @@ def test_several_superblocks_of_channels_that_fill_no_round(
     check(job(kernels(values, 120, 9), 3, native_depthwise=native_depthwise), superblocks)
 
 
+def test_no_superblock_is_left_empty() -> None:
+    """4 kernels a core in three superblocks are two of two kernels, not a third of none."""
+    count = 4 * CORES
+    values = np.arange(9 * count, dtype=np.uint8).reshape(count, 1, 3, 3)
+    of = job(kernels(values, 120, 1))
+    asked, made = (weights_v8.encode(of, CORES, n) for n in (3, 2))
+    assert asked.size == made.size == weights_v8.measure(of, CORES, 3)
+    np.testing.assert_array_equal(asked.data, made.data)
+    check(of, 2)
+
+
 def test_a_core_with_more_kernels_than_a_byte_counts() -> None:
     values = np.random.default_rng(0).integers(0, 256, (6 * 256 + 2, 1, 1, 1))
     check(job(kernels(values)), 12)

@@ -134,9 +134,10 @@ def reads_blocks(kernels: Kernels, nn_cores: int) -> bool:
 
 def _channels(kernels: Kernels, cores: int, superblocks: int) -> Iterator[list[Ints]]:
     """For each core the output channels of each superblock. Numbers beyond the last channel fill up
-    the last cores."""
+    the last cores. None is empty: of blocks as large as ``superblocks`` asks for, those needed."""
     per_core = -(-kernels.output_channels // cores)
     block = -(-per_core // superblocks)
+    superblocks = -(-per_core // block)
     for core in range(cores):
         blocks = []
         for number in range(superblocks):

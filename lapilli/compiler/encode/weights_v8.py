@@ -178,9 +178,11 @@ def _core_bytes(
 
 
 def _channels(job: NnJob, core: int, cores: int, superblocks: int, nn_cores: int) -> list[Ints]:
-    """A core's output channels, superblock by superblock."""
+    """A core's output channels, superblock by superblock; of superblocks as large as asked for no
+    more than the channels need."""
     total = job.kernels.output_channels
     block = -(-total // (nn_cores * superblocks))
+    superblocks = -(-total // (nn_cores * block))
     found = []
     for number in range(superblocks):
         left = total - cores * (superblocks - 1) * block

@@ -94,7 +94,7 @@ def _plans(part: PartJobs, search: Search, alone: Sequence[bool]) -> dict[tuple[
                 search.costs.chip,
             )
             plain = sum(found[i + k, 1].cycles for k in range(lever.jobs))
-            for alternative in lever.alternatives(window):
+            for alternative in lever.offers(window):
                 plans = [_best_of(job, search, search.single) for job in alternative.jobs]
                 made = _joined(plans)
                 known = found.get((i, lever.jobs))
@@ -123,7 +123,7 @@ def _best_of(job: Job, search: Search, levers: tuple[Lever, ...]) -> Plan:
     best = _leaf(job, search)
     for number, lever in enumerate(levers):
         window = Window((job,), (False,), search.costs.chip)
-        for alternative in lever.alternatives(window):
+        for alternative in lever.offers(window):
             plans = [_best_of(piece, search, levers[number + 1 :]) for piece in alternative.jobs]
             made = _joined(plans)
             if _worth(made.cycles, best.cycles, search):

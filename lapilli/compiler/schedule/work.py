@@ -72,11 +72,7 @@ def _range(mode: int, start: int, end: int) -> tuple[int, int] | None:
 
 def tp_work(job: TpJob, chip: Chip) -> tuple[Work, ...]:
     """Work of each instruction of a TP job."""
-    cores = min(len(job.instructions), chip.tp_cores)
-    return tuple(
-        tp.tp_work(tp_task(instruction), cores, first=number == 0)
-        for number, instruction in enumerate(job.instructions)
-    )
+    return tp.tp_work([tp_task(each) for each in job.instructions], chip.tp_cores)
 
 
 def tp_task(instruction: TpInstruction) -> TpTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from comparing import CHIPS, device
+from kernel_jobs import job as kernel_job
 from shared_data import shared_data
 
-from lapilli.compiler.schedule.levers.registry import MEMORY, NAMES, levers_for
+from lapilli.compiler.jobs import Kernels
+from lapilli.compiler.schedule.levers.lever import Window
+from lapilli.compiler.schedule.levers.registry import LEVERS, MEMORY, NAMES, levers_for
 from lapilli.compiler.stages import CompileOptions, chip_named, compile_graph
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator.work import time_stream
-from lapilli.errors import ModelError, UsageError
+from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.hw.nn import NN_V7, Caching
 from lapilli.model import tflite
 from lapilli.program.program import Program
@@ -149,3 +153,22 @@ def test_more_effort_never_costs_time(chip: str) -> None:
 def test_an_unknown_lever_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown lever 'crowbar'; known: one-pass, parity"):
         levers_for(7, ["crowbar"], [])
+
+
+def test_a_lever_of_one_generation_is_refused_on_the_other() -> None:
+    """V7 and V8 add by different kernels: a rewrite of the one gives wrong values on the other."""
+    job = kernel_job(Kernels(np.ones((1, 2, 2, 2), np.uint8), np.zeros(1, int), 2, 0, np.zeros(1)))
+    job = replace(job, kind="addition")
+    of_v7 = {lever.name: lever for lever in LEVERS if lever.generations == (7,)}
+    assert {"plain-addition", "groups", "output-split"} <= of_v7.keys()
+    assert not of_v7.keys() & {lever.name for lever in levers_for(8, (), ())}
+    for lever in of_v7.values():
+        list(lever.offers(Window((job,), (False,), chip_named("a311d"))))
+        with pytest.raises(Unsupported, match=f"{lever.name} is for V7; found .* imx8mp, V8"):
+            lever.offers(Window((job,), (False,), chip_named("imx8mp")))
+
+
+@pytest.mark.parametrize("name", ["fold", "crowbar"])
+def test_a_lever_that_is_not_experimental_is_refused_as_one(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' is no experimental lever for V7; known: "):
+        levers_for(7, (), [name])

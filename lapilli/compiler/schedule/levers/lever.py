@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from lapilli.compiler.jobs import NnJob, TpJob
+from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
 
 Job: TypeAlias = NnJob | TpJob
@@ -54,3 +55,14 @@ class Lever:
     alternatives: Callable[[Window], Iterator[Alternative]]
     generations: tuple[int, ...] = (7, 8)
     experimental: bool = False
+
+    def offers(self, window: Window) -> Iterator[Alternative]:
+        """``alternatives`` of a window on one of the lever's generations; Unsupported on others,
+        where the same jobs would mean something else: V8 adds by other kernels than V7."""
+        if window.chip.generation not in self.generations:
+            known = ", ".join(f"V{number}" for number in self.generations)
+            raise Unsupported(
+                f"lever {self.name} is for {known}; "
+                f"found a job for {window.chip.name}, V{window.chip.generation}"
+            )
+        return self.alternatives(window)

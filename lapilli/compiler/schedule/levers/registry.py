@@ -35,10 +35,20 @@ NAMES = (*(lever.name for lever in LEVERS), TILES, MEMORY)
 def levers_for(
     generation: int, without: Collection[str], experimental: Collection[str]
 ) -> tuple[Lever, ...]:
-    """Those of a generation, but for some; raises UsageError for names that there are not."""
-    for name in (*without, *experimental):
+    """Those of a generation, but for some; raises UsageError for names that there are not, and for
+    ``experimental`` ones that are not experimental or not for that generation."""
+    for name in without:
         if name not in NAMES:
             raise UsageError(f"unknown lever {name!r}; known: {', '.join(NAMES)}")
+    allowed = [
+        lever.name for lever in LEVERS if lever.experimental and generation in lever.generations
+    ]
+    for name in experimental:
+        if name not in allowed:
+            raise UsageError(
+                f"{name!r} is no experimental lever for V{generation}; "
+                f"known: {', '.join(allowed) or 'none'}"
+            )
     return tuple(
         lever
         for lever in LEVERS
