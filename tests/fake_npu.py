@@ -15,6 +15,7 @@ import pytest
 from models import ModelBuilder
 from numpy.typing import NDArray
 
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.litert import runtime as litert
 from lapilli.model.graph import Activation, Convolution, Graph, Operator, Padding
 
@@ -154,6 +155,12 @@ class FakeBackend:
             FakeVerdict(True) if self.choose(o) else FakeVerdict(False, f"no {o.kind} here")
             for o in graph.operators
         ]
+
+    def without_per_channel(self, graph: Graph) -> Sequence[FakeVerdict]:
+        return self.verdicts(graph)
+
+    def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+        return Requantised(graph, None)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]

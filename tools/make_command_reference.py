@@ -80,8 +80,12 @@ KEYS = {
     "compile": """
 `model` and `model_sha256`, `output` (the file) and `output_bytes`, `chip`, `schedule`, `digest`,
 `operators` and `operators_on_npu` (counts), `parts` (each with `operators`, indices in the .tflite,
-`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds` and
-`from_cache` (whether it was compiled before).
+`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds`,
+`from_cache` (whether it was compiled before), and
+`per_channel`: what one scale a layer costs where the model has more, or null. That has `mode`,
+`samples` (how many) and their `source`, `jobs`, `units` (whether channels have units of their own),
+`output_steps` (mean difference), `decibels`, `same_first` (samples with the same first class), and
+`layers`, each with `operator`, `kind`, `jobs`, `exact`, `share` of the noise and `decibels`.
 """,
     "cache list": """
 `folder` and `limit_bytes` (null if no program is kept), `bytes` (of all), and `entries`, each with
@@ -116,6 +120,9 @@ A job is one instruction, in stream order (a TP operation on four cores gives fo
 be submitted) and `coefficients` (`bytes` and `sha256` of header and core streams, without the
 padding behind the last core's), which is null if there are none.
 """,
+    "requantise": """
+`output` (the file) and `per_channel`, as in `compile --json`.
+""",
     "replay": """
 `recording`, `device`, `output` (the file), `seconds`, and `buffers`: for each tensor buffer
 `buffer` (its number), `role`, `bytes` and `sha256` of its content afterwards.
@@ -125,7 +132,8 @@ padding behind the last core's), which is null if there are none.
 """,
     "explain": """
 Also `model` and `chip`. A run has `on`, `operators`, `bytes_in` and `bytes_out`; the summary
-`operators`, `on_npu`, `macs`, `macs_on_npu` and `mac_share_on_npu`.
+`operators`, `on_npu`, `macs`, `macs_on_npu` and `mac_share_on_npu`. `per_channel` is as in
+`compile --json`.
 """,
     "chips": """
 `chips`: for each `name`, `description`, `generation` (7 or 8), `evidence` and the same in words,

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lapilli.compiler.per_channel import PerChannel
 from lapilli.compiler.stages import CompileOptions
 from lapilli.hw.chips import Chip
 from lapilli.model.graph_digest import plain
@@ -43,8 +44,20 @@ def part_key(
     return _key("part", [source, list(inputs), list(outputs)], chip, schedule, options)
 
 
+def units_key(source: str, parts: Sequence[Sequence[int]], wish: PerChannel) -> str:
+    """Of what became of per-channel weights; ``source`` is the digest of the whole graph."""
+    described = ["units", source, plain(parts), plain(wish.described), VERSION]
+    text = json.dumps([*described, compiler_fingerprint()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _key(kind: str, source: list[Any], chip: Chip, schedule: str, options: CompileOptions) -> str:
-    chosen = {each.name: plain(getattr(options, each.name)) for each in fields(options)}
+    chosen = {
+        each.name: plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.name != "per_channel"
+    }
+    chosen["per_channel"] = plain(options.per_channel.described)
     described = [kind, source, plain(chip), schedule, chosen, VERSION, compiler_fingerprint()]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 

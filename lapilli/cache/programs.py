@@ -11,7 +11,14 @@ from typing import Any
 from lapilli.cache.folder import cache_folder
 from lapilli.cache.key import part_key, program_key
 from lapilli.cache.store import Store
-from lapilli.compiler.stages import DEFAULT_OPTIONS, CompileOptions, compile_graph, compile_part
+from lapilli.compiler.stages import (
+    DEFAULT_OPTIONS,
+    CompileOptions,
+    Prepared,
+    compile_graph,
+    compile_part,
+    compile_prepared,
+)
 from lapilli.errors import ModelError
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph
@@ -46,11 +53,15 @@ def program_of(
     schedule: str,
     model_digest: str,
     options: CompileOptions = DEFAULT_OPTIONS,
+    prepared: Prepared | None = None,
 ) -> Found:
-    """The program of a whole model; see ``compile_graph``, whose errors it raises."""
+    """The program of a whole model; see ``compile_graph``, whose errors it raises. ``prepared``:
+    the same graph, where the first stages are done already."""
 
     def compiled() -> Program:
-        return compile_graph(graph, chip, schedule, model_digest, options)
+        if prepared is None:
+            return compile_graph(graph, chip, schedule, model_digest, options)
+        return compile_prepared(prepared, chip, schedule, model_digest, options)
 
     key = program_key(model_digest, graph.name, chip, schedule, options)
 

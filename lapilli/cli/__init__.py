@@ -27,6 +27,9 @@ COMMANDS = {
     "compile": Entry(
         "lapilli.cli.compile", "compile_command", "Make a program of a .tflite model."
     ),
+    "requantise": Entry(
+        "lapilli.cli.requantise", "requantise", "Write a per-channel model as one per tensor."
+    ),
     "explain": Entry("lapilli.cli.explain", "explain", "Say what the NPU takes, and why not."),
     "run": Entry("lapilli.cli.run", "run", "Run a model on a device or the emulator."),
     "demo": Entry("lapilli.cli.demo", "demo", "Show a small model at work."),

@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 from lapilli.cache.programs import program_of, store_for
+from lapilli.cache.units import keeper
 from lapilli.cli import options, text
+from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
+from lapilli.cli.text import say
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
@@ -98,6 +101,7 @@ class Summary:
     show_default=True,
     help="How much the best schedule looks at.",
 )
+@options.per_channel("best")
 def compile_command(
     model: str,
     chip: str,
@@ -114,6 +118,8 @@ def compile_command(
     without: tuple[str, ...],
     experimental: tuple[str, ...],
     effort: int,
+    per_channel: str,
+    calibration: str | None,
 ) -> None:
     """Compile MODEL.tflite to a program for an NPU."""
     began = time.perf_counter()
@@ -129,13 +135,17 @@ def compile_command(
         frozenset(without),
         frozenset(experimental),
         effort,
+        per_channel_of(per_channel, calibration, graph, data),
     )
-    verdicts = wishes.verdicts(graph, found)
+    store = store_for(cache)
+    prepared = compiler.prepare(graph, found, wishes, keeper(store, wishes.per_channel))
+    verdicts = prepared.verdicts
+    say(loss_notes(prepared))
     on_cpu = [verdict for verdict in verdicts if not verdict.supported]
     left = left_over(verdicts)
     if strict and left:
         _refuse(graph, left)
-    made = program_of(store_for(cache), graph, found, schedule, tflite.digest(data), wishes)
+    made = program_of(store, graph, found, schedule, tflite.digest(data), wishes, prepared)
     program = made.program
     path = Path(model).stem + SUFFIX if output is None else output
     program_file.save(program, path)
@@ -150,7 +160,7 @@ def compile_command(
     )
     click.echo(_line(summary), err=True)
     if as_json:
-        click.echo(json.dumps(_json(summary), indent=2))
+        click.echo(json.dumps(_json(summary, prepared), indent=2))
 
 
 def _refuse(graph: Graph, left: list[Verdict]) -> None:
@@ -176,7 +186,7 @@ def _line(summary: Summary) -> str:
     )
 
 
-def _json(summary: Summary) -> dict[str, Any]:
+def _json(summary: Summary, prepared: compiler.Prepared) -> dict[str, Any]:
     program = summary.program
     return {
         "model": program.model,
@@ -199,6 +209,7 @@ def _json(summary: Summary) -> dict[str, Any]:
         ],
         "jobs": summary.jobs,
         "coefficient_bytes": summary.coefficient_bytes,
+        "per_channel": loss_json(prepared.loss),
         "seconds": round(summary.seconds, 6),
         "from_cache": summary.from_cache,
     }

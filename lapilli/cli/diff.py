@@ -15,6 +15,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
+from lapilli.cli.per_channel import per_channel_of, show_layers
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
 from lapilli.diff.layers import diff
 from lapilli.diff.records import ACCUMULATED, ALONE, Diff, Layer
@@ -30,6 +31,10 @@ WIDE = 100
 """From this width on, output shapes are shown."""
 KIND_WIDTH = 17
 SHAPE_WIDTH = 14
+ROUNDED = (
+    "Below, NPU and CPU both have the weights with one scale a layer, as lapilli requantise writes "
+    "them."
+)
 
 
 @click.command("diff")
@@ -39,6 +44,7 @@ SHAPE_WIDTH = 14
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
 @options.device("emulator:a311d")
 @options.schedule()
+@options.per_channel("fast")
 @click.option(
     "--reference",
     type=click.Choice(list(REFERENCES)),
@@ -65,6 +71,8 @@ def diff_command(
     seed: int,
     device: str,
     schedule: str,
+    per_channel: str,
+    calibration: str | None,
     reference: str,
     tolerance: int,
     histogram: bool,
@@ -95,6 +103,7 @@ def diff_command(
             tolerance=tolerance,
             seed=seed,
             progress=progress,
+            per_channel=per_channel_of(per_channel, calibration, graph, content),
         )
     source = ", ".join(inputs) if inputs else f"random values, seed {seed}"
     if as_json:
@@ -171,6 +180,8 @@ def _print(found: Diff, source: str, histogram: bool) -> None:
     _wrapped("NPU    ", f"{found.device}, schedule {found.schedule}", width)
     _wrapped("CPU    ", f"{reference.title}{by}", width)
     _wrapped("input  ", source, width)
+    if found.loss is not None:
+        _wrapped("weights", f" {found.loss.line}. {ROUNDED}", width)
     click.echo()
     _print_layers(found, width)
     click.echo()
@@ -181,6 +192,10 @@ def _print(found: Diff, source: str, histogram: bool) -> None:
     click.echo()
     _print_definitions(found, width)
     click.echo()
+    if found.loss is not None:
+        click.echo(_bold("what one scale a layer does, against the model itself"))
+        show_layers(found.loss)
+        click.echo()
     for alone in (True, False):
         _wrapped(f"{_side(alone):<14}", _verdict(found, alone), width)
 

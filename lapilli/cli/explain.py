@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from lapilli.cli import text
+from lapilli.cli import options, text
+from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.explanation import Explanation, OperatorLine
@@ -32,15 +33,27 @@ GAP = "  "
     type=click.IntRange(1),
     help="Leave NPU parts of fewer operators to the CPU.",
 )
+@options.per_channel("fast")
 @click.option("--strict", is_flag=True, help="Exit with 4 if any operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def explain(model: str, chip: str, min_partition: int, strict: bool, as_json: bool) -> None:
+def explain(
+    model: str,
+    chip: str,
+    min_partition: int,
+    per_channel: str,
+    calibration: str | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
     """Say for every operator of MODEL.tflite whether the NPU takes it, and if not, why."""
     found = compiler.chip_named(chip)
-    graph = tflite.parse(tflite.read_file(model), Path(model).name, source=model)
-    report = explanation.explain(graph, found, min_partition)
+    data = tflite.read_file(model)
+    graph = tflite.parse(data, Path(model).name, source=model)
+    wish = per_channel_of(per_channel, calibration, graph, data)
+    report = explanation.explain(graph, found, min_partition, wish)
     if as_json:
-        click.echo(json.dumps(explanation.to_json(report), indent=2))
+        found_loss = {"per_channel": loss_json(report.loss)}
+        click.echo(json.dumps(explanation.to_json(report) | found_loss, indent=2))
     else:
         _print(report)
     left = len(left_over(line.verdict for line in report.operators))
@@ -77,6 +90,8 @@ def _print(report: Explanation) -> None:
         f"{report.model} on {report.chip}: {report.on_npu} of {text.count(total, 'operator')} and "
         f"{100 * report.mac_share:.1f} % of {report.macs / 1e6:,.1f} million MACs on the NPU",
     )
+    for line in loss_notes(report):
+        _print_wrapped("", line)
 
 
 def _rules(report: Explanation) -> dict[str, list[OperatorLine]]:

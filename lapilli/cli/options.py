@@ -47,6 +47,23 @@ def cache() -> Callable[[Command], Command]:
     )
 
 
+def per_channel(default: str) -> Callable[[Command], Command]:
+    """``--per-channel`` and ``--calibration``."""
+    ways = click.option(
+        "--per-channel",
+        default=default,
+        show_default=True,
+        metavar="[fast|best|groups=N|off]",
+        help="What becomes of weights with a scale for each channel; off leaves them to the CPU.",
+    )
+    samples = click.option(
+        "--calibration",
+        metavar="DIR|X.npz",
+        help="Pictures or arrays like those the model is for.  [default: made-up pictures]",
+    )
+    return lambda command: ways(samples(command))
+
+
 def inputs(without: str = "") -> Callable[[Command], Command]:
     """``--input``, once for each input; ``without``: what is taken if none is given."""
     default = f"  [default: {without}]" if without else ""

@@ -70,6 +70,7 @@ class Reading:
 @options.device("auto")
 @options.schedule()
 @options.cache()
+@options.per_channel("fast")
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
@@ -116,6 +117,8 @@ def run(
     device: str,
     schedule: str,
     cache: bool,
+    per_channel: str,
+    calibration: str | None,
     task: str | None,
     labels: str | None,
     top: int | None,
@@ -139,7 +142,13 @@ def run(
     names = label_files.load(labels) if labels is not None else None
     with litert.native_messages():
         inference = Inference(
-            model, device=device, schedule=schedule, min_partition=min_partition, cache=cache
+            model,
+            device=device,
+            schedule=schedule,
+            min_partition=min_partition,
+            per_channel=per_channel,
+            calibration=calibration,
+            cache=cache,
         )
     try:
         if strict:
@@ -153,6 +162,8 @@ def run(
         reading = _read(inference, found, _size(inference, loaded), chosen.names, wishes)
         notes = [*(n for each in loaded for n in each.notes), *chosen.notes]
         notes += _unnamed(reading, chosen)
+        loss = inference.delegate.loss
+        notes += [] if loss is None else [loss.line]
         report = _report(inference, reading, times) | {"runs": runs, "notes": notes}
         if output is not None:
             report["output"] = _save(output, inference.outputs())

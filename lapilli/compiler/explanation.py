@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lapilli.compiler import partition
+from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, PerChannel
+from lapilli.compiler.units.report import Loss
 from lapilli.compiler.verdict import Verdict, judge_all, with_host
+from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.macs import macs
@@ -36,12 +39,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The whole report."""
+    """The whole report. ``loss``: what per-channel weights cost; ``note``: why such layers stay on
+    the CPU although the NPU would take them."""
 
     model: str
     chip: str
     operators: tuple[OperatorLine, ...]
     runs: tuple[Run, ...]
+    loss: Loss | None = None
+    note: str = ""
 
     @property
     def on_npu(self) -> int:
@@ -64,11 +70,19 @@ class Explanation:
         return self.macs_on_npu / self.macs if self.macs else 0.0
 
 
-def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
+def explain(
+    graph: Graph, chip: Chip, min_partition: int = 1, per_channel: PerChannel = FAST_WAY
+) -> Explanation:
     """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
     left to the CPU."""
-    judged = with_host(graph, judge_all(graph, chip))
+    judged = with_host(graph, judge_all(per_channel.seen(graph), chip))
     verdicts = _without_small_parts(graph, judged, min_partition)
+    parts = partition.partition(graph, [verdict.supported for verdict in verdicts])
+    try:
+        loss = per_channel.done(graph, [part.operators for part in parts if part.on_npu]).loss
+    except Unsupported as error:
+        without = explain(graph, chip, min_partition, LEFT_ALONE)
+        return replace(without, note=f"per-channel weights stay on the CPU: {error}")
     lines = tuple(
         _line(graph, operator, verdict)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)
@@ -80,9 +94,9 @@ def explain(graph: Graph, chip: Chip, min_partition: int = 1) -> Explanation:
             sum(byte_size(graph, tensor) for tensor in part.inputs),
             sum(byte_size(graph, tensor) for tensor in part.outputs),
         )
-        for part in partition.partition(graph, [verdict.supported for verdict in verdicts])
+        for part in parts
     )
-    return Explanation(graph.name, chip.name, lines, runs)
+    return Explanation(graph.name, chip.name, lines, runs, loss)
 
 
 def _without_small_parts(

@@ -1,11 +1,12 @@
 """From a model to a program: the stages in order. Read this file first.
 
-read -> judge -> partition -> as_unsigned -> fuse -> lower -> realise -> schedule -> encode -> emit
+read -> judge -> partition -> per_channel -> as_unsigned -> fuse -> lower -> realise -> schedule
+-> encode -> emit
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from lapilli.compiler.lower import lower
 from lapilli.compiler.operators.record import Rule
 from lapilli.compiler.operators.rules import divisible_channels
 from lapilli.compiler.options import LoweringOptions
+from lapilli.compiler.per_channel import BEST_WAY, LEFT_ALONE, PerChannel
 from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling, best
 from lapilli.compiler.schedule.cost import Costs, deciding_constants
 from lapilli.compiler.schedule.levers.registry import MEMORY, TILES, levers_for
+from lapilli.compiler.units.report import Loss
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import Verdict
 from lapilli.errors import ModelError, Unsupported, UsageError
@@ -49,6 +53,8 @@ class CompileOptions:
 
     ``without``: levers of the best schedule that are not pulled, ``experimental``: ones that are
     (docs/schedules.md). ``effort``: 0 keeps to the reference's tiles, 2 looks at more than 1.
+
+    ``per_channel``: what becomes of weights with a scale for each channel.
     """
 
     zero_runs: bool = True
@@ -59,6 +65,7 @@ class CompileOptions:
     without: frozenset[str] = frozenset()
     experimental: frozenset[str] = frozenset()
     effort: int = 1
+    per_channel: PerChannel = BEST_WAY
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -67,7 +74,7 @@ class CompileOptions:
 
     def verdicts(self, graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
         """What the NPU takes."""
-        found = verdict.judge_all(graph, chip, self.rules)
+        found = verdict.judge_all(self.per_channel.seen(graph), chip, self.rules)
         return verdict.with_host(graph, found) if self.postprocess else found
 
 
@@ -196,6 +203,64 @@ def _memory(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A ``model``, and the ``graph`` of it that can be compiled: ``parts`` for the NPU, in which
+    every layer has one scale.
+
+    ``loss``: what that costs, None where no layer had more; ``note``: for a reader, why layers with
+    per-channel weights stay on the CPU, if they do; ``verdicts``: on each operator.
+    """
+
+    model: Graph
+    graph: Graph
+    parts: tuple[partitioning.Partition, ...]
+    verdicts: tuple[Verdict, ...]
+    loss: Loss | None = None
+    note: str = ""
+
+
+def prepare(
+    graph: Graph,
+    chip: Chip,
+    options: CompileOptions = DEFAULT_OPTIONS,
+    requantise: Callable[[Graph, Sequence[Sequence[int]]], Requantised] | None = None,
+) -> Prepared:
+    """Judge, partition, and see to per-channel weights, by ``requantise`` if somebody else knows
+    how; raises ModelError if the NPU takes none of the operators."""
+    verdicts = options.verdicts(graph, chip)
+    if not any(found.supported for found in verdicts):
+        first = verdicts[0].reason if verdicts else "it has no operators"
+        raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")
+    partitions = partitioning.partition(graph, [found.supported for found in verdicts])
+    parts = tuple(part for part in partitions if part.on_npu)
+    try:
+        done = requantise or options.per_channel.done
+        found = done(graph, [part.operators for part in parts])
+    except Unsupported as error:
+        without = prepare(graph, chip, replace(options, per_channel=LEFT_ALONE))
+        return replace(without, note=f"per-channel weights stay on the CPU: {error}")
+    return Prepared(graph, found.graph, parts, verdicts, found.loss)
+
+
+def compile_prepared(
+    prepared: Prepared,
+    chip: Chip,
+    schedule: str = "best",
+    model_digest: str = "",
+    options: CompileOptions = DEFAULT_OPTIONS,
+) -> Program:
+    """All parts of what ``prepare`` gave."""
+    graph = prepared.graph
+    parts = []
+    for p in prepared.parts:
+        part = compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs, options)
+        # What a program is compared with is the model, whatever weights were made of it.
+        source = part_digest(prepared.model, p.operators, p.inputs, p.outputs)
+        parts.append(replace(part, source=source))
+    return Program(chip.name, schedule, graph.name, model_digest, tuple(parts))
+
+
 def compile_graph(
     graph: Graph,
     chip: Chip,
@@ -204,17 +269,8 @@ def compile_graph(
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Program:
     """All parts of a graph; raises ModelError if the NPU takes none of its operators."""
-    verdicts = options.verdicts(graph, chip)
-    if not any(found.supported for found in verdicts):
-        first = verdicts[0].reason if verdicts else "it has no operators"
-        raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")
-    partitions = partitioning.partition(graph, [found.supported for found in verdicts])
-    parts = tuple(
-        compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs, options)
-        for p in partitions
-        if p.on_npu
-    )
-    return Program(chip.name, schedule, graph.name, model_digest, parts)
+    prepared = prepare(graph, chip, options)
+    return compile_prepared(prepared, chip, schedule, model_digest, options)
 
 
 def compile_model(

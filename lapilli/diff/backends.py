@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.device.runner import LoadedPart
 from lapilli.diff.interpreters import TensorValues
 from lapilli.litert.backend import NpuBackend, Verdict
@@ -73,6 +74,14 @@ class Repeater:
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """As before."""
         return self._verdicts
+
+    def without_per_channel(self, graph: Graph) -> Sequence[Verdict]:
+        """The same."""
+        return self._verdicts
+
+    def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+        """Nothing to do."""
+        return Requantised(graph, None)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]

@@ -9,13 +9,14 @@ made an output of the partition, to be seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lapilli.answers.inputs import blaming_made_up, random_inputs
-from lapilli.compiler.stages import compile_part, schedule_named
+from lapilli.compiler.per_channel import FAST_WAY, PerChannel
+from lapilli.compiler.stages import CompileOptions, compile_part, prepare, schedule_named
+from lapilli.compiler.units.report import Loss
 from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
@@ -25,10 +26,12 @@ from lapilli.diff.interpreters import REFERENCES, YARDSTICKS, TensorValues
 from lapilli.diff.records import Diff, Layer, Reference
 from lapilli.diff.statistics import Difference, difference, total
 from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
+from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.litert.delegate import Delegate
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor, Values
+from lapilli.model.rewriting import rewritten
 from lapilli.program.device import Device
 
 
@@ -42,11 +45,14 @@ def diff(
     tolerance: int = 1,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    per_channel: PerChannel = FAST_WAY,
 ) -> Diff:
     """Compare every operator of a .tflite file, or its bytes, on ``device`` with LiteRT's CPU.
 
     ``inputs``: one array for each graph input, by default ``random_inputs(graph, seed)``.
-    ``progress`` is called with (steps done, steps in all). Raises UsageError for an unknown
+    ``progress`` is called with (steps done, steps in all). A model with per-channel weights is
+    compared as the per-tensor model that the NPU computes in its place; what that rounding costs is
+    the result's ``loss``. Raises UsageError for an unknown
     schedule or reference, ModelError for a model that is invalid or has nothing for the NPU,
     Unsupported if the runtime can't keep XNNPACK's tensors, and the device's errors.
     """
@@ -61,6 +67,7 @@ def diff(
         raise UsageError(f"unknown reference {reference!r}; known: {', '.join(REFERENCES)}")
     opened = open_device(device) if isinstance(device, str) else device
     try:
+        content, graph, loss = _as_computed(content, graph, opened.chip, per_channel)
         run = _Comparison(content, graph, opened, schedule, reference)
         given = random_inputs(graph, seed) if inputs is None else inputs
         with blaming_made_up(graph, inputs is None):
@@ -75,10 +82,27 @@ def diff(
             len(graph.operators),
             layers,
             yardstick,
+            loss,
         )
     finally:
         if isinstance(device, str):
             opened.close()
+
+
+def _as_computed(
+    content: bytes, graph: Graph, chip: Chip, per_channel: PerChannel
+) -> tuple[bytes, Graph, Loss | None]:
+    """The model with one scale for each layer on the NPU, and what that costs; as it is, if
+    nothing can be done or nothing is to be done."""
+    if per_channel.seen(graph) is graph:
+        return content, graph, None
+    options = CompileOptions(postprocess=False, per_channel=per_channel)
+    with suppress(ModelError):
+        prepared = prepare(graph, chip, options)
+        if prepared.loss is not None:
+            content = rewritten(content, prepared.graph)
+            return content, tflite.parse(content, graph.name), prepared.loss
+    return content, graph, None
 
 
 class _Comparison:
@@ -171,7 +195,7 @@ class _Comparison:
         """One operator's outputs from the CPU's inputs."""
         part = compile_part(self.graph, [position], self.device.chip, self.schedule)
         try:
-            needed = {b.tensor: cpu[b.tensor].view(np.uint8) for b in part.inputs}
+            needed = {b.tensor: cpu[b.tensor] for b in part.inputs}
         except KeyError as error:
             raise ModelError(
                 f"{self.graph.name}: LiteRT gives no values of tensor {error.args[0]}, an input of "

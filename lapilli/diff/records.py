@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lapilli.compiler.units.report import Loss
 from lapilli.diff.statistics import Difference, total
 from lapilli.model.graph import Tensor
 
@@ -54,7 +55,7 @@ class Layer:
 class Diff:
     """The whole report, layers in execution order. ``yardstick``: the same tensors by the CPU
     kernels that ``YARDSTICKS`` names, against the reference, accumulated; None if the runtime can't
-    tell."""
+    tell. ``loss``: what one scale a layer costs where the model has more."""
 
     model: str
     device: str
@@ -64,6 +65,7 @@ class Diff:
     operators: int
     layers: tuple[Layer, ...]
     yardstick: Difference | None
+    loss: Loss | None = None
 
     def first_over(self, alone: bool) -> Layer | None:
         """The first layer whose difference exceeds the tolerance, or None."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from lapilli.answers.calibration import read_calibration
 from lapilli.cache.programs import part_of
 from lapilli.cache.store import Store
+from lapilli.cache.units import requantised_of
+from lapilli.compiler.per_channel import PerChannel
+from lapilli.compiler.units.calibration import Calibration
+from lapilli.compiler.units.options import unit_options
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.verdict import judge_all
 from lapilli.device.counters import Counters
 from lapilli.device.runner import LoadedPart
@@ -61,6 +68,13 @@ class Backend(Protocol):
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """One verdict for each of ``graph.operators``."""
 
+    def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+        """The graph that the parts, lists of ``Operator.index``, are compiled from: with one scale
+        a layer. Unsupported where that can't be had."""
+
+    def without_per_channel(self, graph: Graph) -> Sequence[Verdict]:
+        """The verdicts where ``prepared`` raises Unsupported."""
+
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
     ) -> Any:
@@ -75,10 +89,17 @@ class Backend(Protocol):
 
 class NpuBackend:
     """The compiler, and an open ``device``, which is closed with it. ``count``: have the kernel's
-    performance counters read around each job; ``store``: where compiled parts are kept."""
+    performance counters read around each job; ``store``: where compiled parts are kept;
+    ``per_channel``, ``calibration``: as ``Delegate``."""
 
     def __init__(
-        self, device: Device, schedule: str, count: bool = False, store: Store | None = None
+        self,
+        device: Device,
+        schedule: str,
+        count: bool = False,
+        store: Store | None = None,
+        per_channel: str = "fast",
+        calibration: str | Path | None = None,
     ) -> None:
         self.device = device
         self.schedule = schedule
@@ -86,10 +107,25 @@ class NpuBackend:
         """Parts that came from the cache."""
         self._count = count
         self._store = store
+        self._units = unit_options(per_channel)
+        self._calibration = calibration
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """Those of the device's chip."""
+        return judge_all(PerChannel(self._units).seen(graph), self.device.chip)
+
+    def without_per_channel(self, graph: Graph) -> Sequence[Verdict]:
+        """Those where ``prepared`` is not to be had."""
         return judge_all(graph, self.device.chip)
+
+    def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+        """By statistics on the samples given, or made up."""
+        places = [positions_of(graph, part) for part in parts]
+        calibration = Calibration()
+        if self._calibration is not None:
+            calibration = read_calibration(self._calibration, graph)
+        wish = PerChannel(self._units, calibration)
+        return requantised_of(self._store, graph, places, wish)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]

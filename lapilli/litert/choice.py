@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from lapilli.compiler.units.report import Loss
 from lapilli.errors import Unsupported
 from lapilli.litert.backend import Verdict
 from lapilli.litert.runtime_graph import preview
 from lapilli.model.graph import Graph
 from lapilli.postprocess.plan import Plan, alone, plans
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """``operators`` (their indices) for the NPU, the verdicts behind that, and the ``graph`` that
+    they are compiled from; ``loss`` and ``seconds`` of what became of per-channel weights."""
+
+    graph: Graph
+    verdicts: tuple[Verdict, ...]
+    operators: list[int]
+    loss: Loss | None = None
+    seconds: float = 0.0
 
 
 def for_the_host(pointer: Any, graph: Graph, claimed: Collection[int] = ()) -> tuple[Plan, ...]:

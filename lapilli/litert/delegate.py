@@ -12,6 +12,7 @@ import weakref
 from typing import Any
 
 from lapilli.cache.programs import store_for
+from lapilli.compiler.units.report import Loss
 from lapilli.device.open import open_device
 from lapilli.errors import DeviceError
 from lapilli.litert import tflite_c
@@ -28,7 +29,14 @@ def _backend_for(options: Options) -> Backend:
     try:
         if options.program is not None:
             return ProgramBackend(device, options.program, options.profile)
-        return NpuBackend(device, options.schedule, options.profile, store_for(options.cache))
+        return NpuBackend(
+            device,
+            options.schedule,
+            options.profile,
+            store_for(options.cache),
+            options.per_channel,
+            options.calibration,
+        )
     except BaseException:
         device.close()
         raise
@@ -49,6 +57,10 @@ class Delegate:
     ``cache``: keep compiled parts in the user's cache folder and take them from there; or the name
     of another folder. ``program``: a file that ``lapilli compile`` made of the same model, in place
     of the compiler; its schedule counts.
+    ``per_channel``: what becomes of weights with a scale for each channel: ``fast``, ``best``
+    (better, takes ten times as long), ``groups=N`` (up to N jobs a layer), or ``off``, which leaves
+    them to the CPU. ``calibration``: a folder of pictures or an .npz file of inputs that it looks
+    at, in place of made-up pictures. See ``loss``.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
@@ -72,6 +84,8 @@ class Delegate:
         postprocess: bool | str = True,
         cache: bool | str | os.PathLike[str] = True,
         program: str | os.PathLike[str] | None = None,
+        per_channel: str = "fast",
+        calibration: str | os.PathLike[str] | None = None,
         _backend: Backend | None = None,
         **unknown: object,
     ) -> None:
@@ -85,6 +99,8 @@ class Delegate:
             postprocess,
             os.fspath(cache) if isinstance(cache, os.PathLike) else cache,
             os.fspath(program) if isinstance(program, os.PathLike) else program,
+            per_channel,
+            os.fspath(calibration) if isinstance(calibration, os.PathLike) else calibration,
         )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
@@ -136,6 +152,12 @@ class Delegate:
         """How many parts came from the cache, of all that were prepared."""
         backend = self._session.backend
         return backend.kept if isinstance(backend, NpuBackend) else 0
+
+    @property
+    def loss(self) -> Loss | None:
+        """What per-channel weights cost; None if there are none on the NPU."""
+        main = self._session.main
+        return None if main is None else main.loss
 
     @property
     def last_nodes(self) -> tuple[NodeTimes, ...]:

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lapilli.compiler.stages import SCHEDULES
+from lapilli.compiler.units.options import MODES, unit_options
 from lapilli.errors import UsageError
 
 COMPILED = "compiled"
 _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
     "profile (bool), postprocess (bool or 'compiled'), "
-    "cache (bool or a folder), program (a file's name)"
+    "cache (bool or a folder), program (a file's name), "
+    "per_channel ('fast', 'best', 'groups=N' or 'off'), calibration (a folder or .npz file)"
 )
 
 
@@ -28,6 +30,8 @@ class Options:
     postprocess: bool | str = True
     cache: bool | str = True
     program: str | None = None
+    per_channel: str = "fast"
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
         device, schedule, least = self.device, self.schedule, self.min_partition
@@ -41,6 +45,11 @@ class Options:
             raise UsageError(f"min_partition is an integer of 1 or more, not {least!r}")
         if not isinstance(self.profile, bool):
             raise UsageError(f"profile is True or False, not {self.profile!r}")
+        if not isinstance(self.per_channel, str):
+            raise UsageError(f"per_channel is one of {', '.join(MODES)}, not {self.per_channel!r}")
+        unit_options(self.per_channel)
+        if self.calibration is not None and not isinstance(self.calibration, str):
+            raise UsageError(f"calibration is a folder or an .npz file, not {self.calibration!r}")
         if not isinstance(self.postprocess, bool) and self.postprocess != COMPILED:
             raise UsageError(
                 f"postprocess is True, False or {COMPILED!r}, not {self.postprocess!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lapilli.compiler.units.report import Loss
 from lapilli.litert.backend import Verdict
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model.graph import Graph
@@ -16,7 +17,7 @@ class Preparation:
 
     ``graph`` is dropped, with its copies of the constants, once everything is compiled. ``parts``:
     the compiled part of each partition, by its operators; ``host_parts``: operators done on the
-    host. With ``profile`` its ``outline``, the
+    host; ``loss``: what per-channel weights cost. With ``profile`` its ``outline``, the
     graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
     """
 
@@ -25,6 +26,7 @@ class Preparation:
     parts: dict[tuple[int, ...], Any] = field(default_factory=dict)
     host_parts: tuple[tuple[int, ...], ...] = ()
     compile_seconds: float = 0.0
+    loss: Loss | None = None
     outline: Graph | None = None
     nodes: tuple[NodeTimes, ...] = ()
 

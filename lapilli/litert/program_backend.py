@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.errors import DeviceError, ModelError
 from lapilli.litert.backend import NpuBackend, Verdict, positions_of
 from lapilli.model.graph import Graph
@@ -50,6 +51,10 @@ class ProgramBackend(NpuBackend):
             ProgramVerdict(True) if o.index in self.operators else ProgramVerdict(False, reason)
             for o in graph.operators
         ]
+
+    def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+        """The program has it all."""
+        return Requantised(graph, None)
 
     def compile(
         self, graph: Graph, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from lapilli.litert.runtime_graph import (
     int_array,
     owned,
     partition_of,
+    preview,
     read_graph,
     require,
 )
@@ -91,11 +93,11 @@ class Session:
             wanted = self.options.postprocess
             plans = choice.for_the_host(pointer, graph, claimed) if wanted else ()
             on_host = [index for plan in plans for index in plan.operators]
-            verdicts = with_host(graph, tuple(self.backend.verdicts(graph)), on_host)
-            supported = choice.supported(graph, verdicts)
-            taken = choice.worth_taking(pointer, supported, self.options.min_partition)
+            chosen = self._choose(pointer, graph, on_host)
+            verdicts, taken = chosen.verdicts, chosen.operators
             outline = owned(graph, ()) if self.options.profile else None
-            preparation = Preparation(owned(graph, taken), verdicts, outline=outline)
+            preparation = Preparation(owned(chosen.graph, taken), verdicts, outline=outline)
+            preparation.loss, preparation.compile_seconds = chosen.loss, chosen.seconds
             preparation.host_parts = tuple(plan.operators for plan in plans)
             self._preparations[ctypes.addressof(pointer.contents)] = preparation
             if self.options.strict:
@@ -107,6 +109,27 @@ class Session:
             for plan in plans:
                 host = partial(self._host_kernel, graph, plan)
                 self._replace(pointer, preparation, plan.operators, host)
+
+    def _choose(self, pointer: Any, graph: Graph, on_host: Sequence[int]) -> choice.Chosen:
+        """What the NPU takes, and the graph that it is compiled from."""
+        began = time.perf_counter()
+        verdicts = with_host(graph, tuple(self.backend.verdicts(graph)), on_host)
+        taken = self._taken(pointer, graph, verdicts)
+        try:
+            parts = [piece.operators for piece in preview(pointer, taken)]
+            found = self.backend.prepared(graph, parts)
+        except Unsupported as error:
+            _log.warning("per-channel weights stay on the CPU: %s", error)
+            verdicts = with_host(graph, tuple(self.backend.without_per_channel(graph)), on_host)
+            return choice.Chosen(graph, verdicts, self._taken(pointer, graph, verdicts))
+        if found.loss is not None:
+            _log.info("%s", found.loss.line)
+        seconds = 0.0 if found.loss is None else time.perf_counter() - began
+        return choice.Chosen(found.graph, verdicts, taken, found.loss, seconds)
+
+    def _taken(self, pointer: Any, graph: Graph, verdicts: Sequence[Any]) -> list[int]:
+        supported = choice.supported(graph, verdicts)
+        return choice.worth_taking(pointer, supported, self.options.min_partition)
 
     def _replace(
         self,

@@ -18,7 +18,9 @@ from lapilli.answers.inputs import (
     read_all,
 )
 from lapilli.cache.programs import program_of, store_for
+from lapilli.cache.units import keeper
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
@@ -96,7 +98,10 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
     chip = chip_of(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
     store = store_for(wishes.cache)
-    program = program_of(store, graph, chip, schedule, tflite.digest(data)).program
+    chosen = compiler.CompileOptions(per_channel=FAST_WAY)
+    prepared = compiler.prepare(graph, chip, chosen, keeper(store, chosen.per_channel))
+    made = program_of(store, graph, chip, schedule, tflite.digest(data), chosen, prepared)
+    program = made.program
     subject = Subject(graph.name, "model", wishes.device, schedule)
     on_npu = {i for part in program.parts for i in part.operators}
     given = read_all(graph, data, wishes.inputs, wishes.pictures) if wishes.inputs else []

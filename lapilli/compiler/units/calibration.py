@@ -6,6 +6,7 @@ Inputs that are no pictures get noise with the same spectrum along their axes.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,18 @@ class Calibration:
     def real(self) -> bool:
         """Whether these are the user's samples."""
         return self.given is not None
+
+    @property
+    def digest(self) -> str:
+        """Of the samples; empty for made-up ones."""
+        if self.given is None:
+            return ""
+        total = hashlib.sha256()
+        for index in sorted(self.given):
+            values = np.ascontiguousarray(self.given[index])
+            total.update(f"{index} {values.dtype} {values.shape} ".encode())
+            total.update(values.tobytes())
+        return total.hexdigest()
 
     def inputs(self, graph: Graph, count: int, seed: int = _SEED) -> Mapping[int, Array]:
         """Values of the graph's inputs, at most ``count`` samples; ``seed`` of made-up ones."""

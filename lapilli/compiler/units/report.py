@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,30 @@ class Loss:
         """Jobs of all layers."""
         return sum(layer.jobs for layer in self.layers)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; decibels are null where there is no difference."""
+        return {
+            "mode": self.mode,
+            "samples": self.samples,
+            "source": self.source,
+            "jobs": self.jobs,
+            "units": self.units,
+            "output_steps": round(self.steps, 6),
+            "decibels": _finite(self.decibels),
+            "same_first": self.same_first,
+            "layers": [
+                {
+                    "operator": layer.operator,
+                    "kind": layer.kind,
+                    "jobs": layer.jobs,
+                    "exact": layer.exact,
+                    "share": round(layer.share, 6),
+                    "decibels": _finite(layer.decibels),
+                }
+                for layer in self.layers
+            ],
+        }
+
     @property
     def line(self) -> str:
         """One line for a reader."""
@@ -71,6 +96,10 @@ class Loss:
         else:
             parts.append(f"{_decibels(self.decibels)} on {self.samples} {self.source}")
         return ", ".join(parts)
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None
 
 
 def _short(value: float) -> str:

@@ -1,0 +1,104 @@
+"""What the compiler makes of per-channel weights: one job a layer, a per-tensor model's values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from per_channel_models import inverted_residuals
+
+from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, as_if_one_scale
+from lapilli.compiler.stages import CompileOptions, chip_named, compile_graph, prepare
+from lapilli.compiler.units.options import UnitOptions
+from lapilli.diff.layers import diff
+from lapilli.errors import ModelError
+from lapilli.model import tflite
+from lapilli.model.graph import Graph
+from lapilli.model.rewriting import rewritten
+
+CHIPS = ("a311d", "imx8mp")
+FAST = CompileOptions(per_channel=FAST_WAY)
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return inverted_residuals(2, spread=100.0)
+
+
+@pytest.fixture(scope="module")
+def graph(data: bytes) -> Graph:
+    return tflite.parse(data, "model")
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_on_the_emulator_the_values_are_the_per_tensor_model_s(chip: str, data: bytes) -> None:
+    found = diff(data, f"emulator:{chip}")
+    assert found.loss is not None and found.loss.units
+    assert not found.over(alone=True)
+    assert all(layer.part == 0 for layer in found.layers)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_there_is_one_job_a_layer_as_in_the_per_tensor_model(
+    chip: str, data: bytes, graph: Graph
+) -> None:
+    found = chip_named(chip)
+    prepared = prepare(graph, found, FAST)
+    per_tensor = tflite.parse(rewritten(data, prepared.graph), "model")
+    assert as_if_one_scale(per_tensor) is per_tensor
+    programs = [compile_graph(each, found, options=FAST) for each in (graph, per_tensor)]
+    assert programs[0].digest() == programs[1].digest()
+
+
+def test_left_alone_they_stay_on_the_cpu(graph: Graph) -> None:
+    with pytest.raises(ModelError, match="the NPU takes none"):
+        prepare(_convolutions(graph), chip_named("a311d"), CompileOptions(per_channel=LEFT_ALONE))
+
+
+def _convolutions(graph: Graph) -> Graph:
+    """The graph up to its first addition."""
+    first = next(i for i, o in enumerate(graph.operators) if o.kind == "ADD")
+    operators = graph.operators[:first]
+    return replace(graph, operators=operators, outputs=operators[-1].outputs)
+
+
+def test_what_no_reference_can_compute_is_said_and_left_to_the_cpu(graph: Graph) -> None:
+    unknown = replace(
+        graph.operators[0], kind="CUSTOM:first", inputs=graph.inputs, outputs=(len(graph.tensors),)
+    )
+    image = graph.tensors[graph.inputs[0]]
+    behind = replace(image, index=len(graph.tensors), name="behind")
+    first = graph.operators[0]
+    operators = (unknown, replace(first, inputs=(behind.index, *first.inputs[1:])))
+    changed = replace(
+        graph, tensors=(*graph.tensors, behind), operators=(*operators, *graph.operators[1:])
+    )
+    prepared = prepare(changed, chip_named("a311d"), FAST)
+    assert prepared.loss is None
+    assert prepared.note.startswith("per-channel weights stay on the CPU: operator 0 CUSTOM:first")
+    kinds = {
+        operator.kind
+        for operator, verdict in zip(changed.operators, prepared.verdicts, strict=True)
+        if verdict.supported
+    }
+    assert kinds == {"ADD"}
+
+
+def test_the_rules_see_layers_as_if_they_had_one_scale(graph: Graph) -> None:
+    seen = as_if_one_scale(graph)
+    for operator in graph.operators:
+        if operator.kind != "ADD":
+            kernel = seen.tensors[operator.inputs[1]]
+            assert kernel.quantization is not None and not kernel.quantization.per_channel
+    assert seen.operators is graph.operators
+
+
+def test_a_cut_part_has_its_borders_in_the_model_s_own_steps(graph: Graph) -> None:
+    options: UnitOptions = FAST_WAY.options
+    assert options.mode == "fast"
+    half = len(graph.operators) // 2
+    parts = [list(range(half)), list(range(half, len(graph.operators)))]
+    found = FAST_WAY.done(graph, parts)
+    border = graph.operators[half - 1].outputs[0]
+    assert found.graph.tensors[border] is graph.tensors[border]
+    assert found.loss is not None
