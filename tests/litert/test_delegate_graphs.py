@@ -70,7 +70,7 @@ def image(seed: int, size: int = 10) -> Array:
 def emulators() -> int:
     """Open devices; those of other tests are closed or referenced elsewhere too."""
     gc.collect()
-    return sum(isinstance(thing, EmulatedDevice) for thing in gc.get_objects())
+    return sum(type(thing) is EmulatedDevice for thing in gc.get_objects())
 
 
 def npu_alone(model: bytes, images: Sequence[Array]) -> list[Array]:
