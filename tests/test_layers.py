@@ -117,7 +117,7 @@ def test_the_compiler_shares_with_the_emulator_what_that_may_know_and_no_device(
     compiler = reached_from("compiler")
     assert beyond_what_is_shared(compiler & reached_from("emulator")) == set()
     rooms = {room_of(module) for module in compiler}
-    assert rooms <= SHARED_ROOMS | {"model", "postprocess", "program", "reference"}
+    assert rooms <= SHARED_ROOMS | {"files", "model", "postprocess", "program", "reference"}
 
 
 def test_timing_knows_facts_about_chips_and_nothing_else() -> None:

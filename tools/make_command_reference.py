@@ -80,8 +80,8 @@ KEYS = {
     "compile": """
 `model` and `model_sha256`, `output` (the file) and `output_bytes`, `chip`, `schedule`, `digest`,
 `operators` and `operators_on_npu` (counts), `parts` (each with `operators`, indices in the .tflite,
-`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds`,
-`from_cache` (whether it was compiled before), and
+`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds`, `notes` (what
+the model has beside its main graph), `from_cache` (whether it was compiled before), and
 `per_channel`: what one scale a layer costs where the model has more, or null. That has `mode`,
 `samples` (how many) and their `source`, `jobs`, `units` (whether channels have units of their own),
 `output_steps` (mean difference), `decibels`, `same_first` (samples with the same first class), and
@@ -131,9 +131,9 @@ padding behind the last core's), which is null if there are none.
 `path`, and `python_only`: whether the file needs a Python process.
 """,
     "explain": """
-Also `model` and `chip`. A run has `on`, `operators`, `bytes_in` and `bytes_out`; the summary
-`operators`, `on_npu`, `macs`, `macs_on_npu` and `mac_share_on_npu`. `per_channel` is as in
-`compile --json`.
+Also `model`, `chip` and `notes`: what the model has beside its main graph. A run has `on`,
+`operators`, `bytes_in` and `bytes_out`; the summary `operators`, `on_npu`, `macs`, `macs_on_npu`
+and `mac_share_on_npu`. `per_channel` is as in `compile --json`.
 """,
     "chips": """
 `chips`: for each `name`, `description`, `generation` (7 or 8), `evidence` and the same in words,

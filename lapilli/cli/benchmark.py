@@ -13,6 +13,7 @@ from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
+from lapilli.model.input_shapes import Shapes
 from lapilli.profile.benchmark import SPENT, Benchmark, Limits, Report, to_json
 
 LABELS = {"device": "device, submit and wait", "python": "Python", "cpu": "CPU operators, LiteRT"}
@@ -38,6 +39,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
+@options.shapes()
 @options.device("auto")
 @options.schedule()
 @options.cache()
@@ -52,6 +54,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def benchmark(
     model: str,
+    shapes: Shapes,
     device: str,
     schedule: str,
     cache: bool,
@@ -70,10 +73,18 @@ def benchmark(
         if limits[name] < 0:
             raise UsageError(f"--{name} {limits[name]}: a number of inferences is 0 or more")
     with litert.native_messages():
-        timed = Benchmark(model, device, schedule=schedule, num_threads=num_threads, cache=cache)
+        timed = Benchmark(
+            model,
+            device,
+            schedule=schedule,
+            num_threads=num_threads,
+            cache=cache,
+            shapes=shapes,
+        )
     try:
         given = read_all(timed.graph, timed.content, inputs, picture_wish) if inputs else None
-        notes = [note for each in given or () for note in each.notes]
+        notes = [*timed.graph.remarks]
+        notes += [note for each in given or () for note in each.notes]
         text.say(notes)
         report = timed.measure(
             Limits(**limits),

@@ -20,6 +20,7 @@ from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
+from lapilli.model.input_shapes import Shapes
 from lapilli.program import program_file
 from lapilli.program.program import Program
 
@@ -52,6 +53,7 @@ class Summary:
 
 @click.command("compile")
 @click.argument("model", metavar="MODEL.tflite")
+@options.shapes()
 @click.option("--chip", default="a311d", show_default=True, help="What to compile for.")
 @click.option(
     "--schedule",
@@ -104,6 +106,7 @@ class Summary:
 @options.per_channel("best")
 def compile_command(
     model: str,
+    shapes: Shapes,
     chip: str,
     schedule: str,
     output: str | None,
@@ -124,7 +127,7 @@ def compile_command(
     """Compile MODEL.tflite to a program for an NPU."""
     began = time.perf_counter()
     found, schedule = compiler.chip_named(chip), compiler.schedule_named(schedule)
-    data = tflite.read_file(model)
+    data = tflite.read_file(model, shapes)
     graph = tflite.parse(data, Path(model).name, source=model)
     wishes = compiler.CompileOptions(
         not no_zero_runs,
@@ -158,9 +161,11 @@ def compile_command(
         time.perf_counter() - began,
         made.kept,
     )
+    text.say(graph.remarks)
     click.echo(_line(summary), err=True)
     if as_json:
-        click.echo(json.dumps(_json(summary, prepared), indent=2))
+        told = {**_json(summary, prepared), "notes": list(graph.remarks)}
+        click.echo(json.dumps(told, indent=2))
 
 
 def _refuse(graph: Graph, left: list[Verdict]) -> None:

@@ -25,6 +25,7 @@ from lapilli.errors import ResultsDiffer, UsageError
 from lapilli.files import replacing
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
+from lapilli.model.input_shapes import Shapes
 from lapilli.printable import as_utf8
 
 WIDE = 100
@@ -39,6 +40,7 @@ ROUNDED = (
 
 @click.command("diff")
 @click.argument("model", metavar="MODEL.tflite")
+@options.shapes()
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
@@ -66,6 +68,7 @@ ROUNDED = (
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def diff_command(
     model: str,
+    shapes: Shapes,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
     seed: int,
@@ -88,14 +91,15 @@ def diff_command(
     """
     if seed < 0:
         raise UsageError(f"--seed {seed}: a seed is 0 or more")
-    content = tflite.read_file(model)
+    content = tflite.read_file(model, shapes)
     graph = tflite.parse(content, Path(model).name, source=model)
     given = read_all(graph, content, inputs, picture_wish) if inputs else None
-    notes = [note for each in given or () for note in each.notes]
+    notes = [*graph.remarks]
+    notes += [note for each in given or () for note in each.notes]
     text.say(notes)
     with _progress() as progress, litert.native_messages():
         found = diff(
-            model,
+            content,
             device,
             None if given is None else [each.values for each in given],
             schedule=schedule,
@@ -104,6 +108,7 @@ def diff_command(
             seed=seed,
             progress=progress,
             per_channel=per_channel_of(per_channel, calibration, graph, content),
+            name=Path(model).name,
         )
     source = ", ".join(inputs) if inputs else f"random values, seed {seed}"
     if as_json:

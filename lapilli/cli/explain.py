@@ -16,6 +16,7 @@ from lapilli.compiler.explanation import Explanation, OperatorLine
 from lapilli.compiler.verdict import ON_HOST, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
+from lapilli.model.input_shapes import Shapes
 
 WIDEST_KIND = 18
 SHOWN_RUNS = 12
@@ -25,6 +26,7 @@ GAP = "  "
 
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
+@options.shapes()
 @click.option("--chip", default="a311d", show_default=True, help="The chip in question.")
 @click.option(
     "--min-partition",
@@ -38,6 +40,7 @@ GAP = "  "
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def explain(
     model: str,
+    shapes: Shapes,
     chip: str,
     min_partition: int,
     per_channel: str,
@@ -47,13 +50,14 @@ def explain(
 ) -> None:
     """Say for every operator of MODEL.tflite whether the NPU takes it, and if not, why."""
     found = compiler.chip_named(chip)
-    data = tflite.read_file(model)
+    data = tflite.read_file(model, shapes)
     graph = tflite.parse(data, Path(model).name, source=model)
     wish = per_channel_of(per_channel, calibration, graph, data)
     report = explanation.explain(graph, found, min_partition, wish)
+    text.say(graph.remarks)
     if as_json:
-        found_loss = {"per_channel": loss_json(report.loss)}
-        click.echo(json.dumps(explanation.to_json(report) | found_loss, indent=2))
+        more = {"per_channel": loss_json(report.loss), "notes": list(graph.remarks)}
+        click.echo(json.dumps(explanation.to_json(report) | more, indent=2))
     else:
         _print(report)
     left = len(left_over(line.verdict for line in report.operators))

@@ -76,6 +76,34 @@ def inputs(without: str = "") -> Callable[[Command], Command]:
     )
 
 
+def shapes() -> Callable[[Command], Command]:
+    """``--shape``, once for each input that is to have another one."""
+    return click.option(
+        "--shape",
+        "shapes",
+        multiple=True,
+        metavar="NAME=1,224,224,3",
+        callback=_shapes,
+        help="Give an input, by name or number, another shape than the file has.",
+    )
+
+
+def _shapes(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """By the inputs' names."""
+    found: dict[str, tuple[int, ...]] = {}
+    for value in values:
+        name, _, extents = value.rpartition("=")
+        try:
+            found[name] = tuple(int(extent) for extent in extents.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not like NAME=1,224,224,3") from error
+        if not name:
+            raise click.BadParameter(f"{value!r} has no input's name in front of a '='")
+    return found
+
+
 def _numbers(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> tuple[float, ...] | None:

@@ -14,6 +14,7 @@ from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
 from lapilli.litert.runtime import native_messages
+from lapilli.model.input_shapes import Shapes
 from lapilli.printable import as_utf8
 from lapilli.profile import json_report, node_data, page, rows, table, trace
 from lapilli.profile.events import Profile
@@ -29,6 +30,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 )
 @options.schedule()
 @options.cache()
+@options.shapes()
 @options.inputs("zeros")
 @options.pictures()
 @click.option("--no-run", is_flag=True, help="Do not run the model to measure the CPU's part.")
@@ -49,6 +51,7 @@ def profile(
     cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
+    shapes: Shapes,
     no_run: bool,
     runs: int,
     sort: str,
@@ -66,7 +69,7 @@ def profile(
     """
     if node_path is not None and kind_of(path) != "model":
         raise UsageError(f"--node-data needs a model's tensor names; {path} has none")
-    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache)
+    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache, shapes)
     with native_messages():
         found = profile_file(path, wishes)
     _write(csv_path, lambda: json_report.to_csv(found, jobs))

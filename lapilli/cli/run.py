@@ -28,6 +28,7 @@ from lapilli.files import replacing
 from lapilli.litert import runtime as litert
 from lapilli.litert.inference import Inference, Times
 from lapilli.model.graph import Values
+from lapilli.model.input_shapes import Shapes
 
 DEFAULT_TOP = 5
 DEFAULT_THRESHOLD = 0.5
@@ -65,6 +66,7 @@ class Reading:
 
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
+@options.shapes()
 @options.inputs()
 @options.pictures()
 @options.device("auto")
@@ -112,6 +114,7 @@ class Reading:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
     model: str,
+    shapes: Shapes,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
     device: str,
@@ -143,6 +146,7 @@ def run(
     with litert.native_messages():
         inference = Inference(
             model,
+            shapes=shapes,
             device=device,
             schedule=schedule,
             min_partition=min_partition,
@@ -160,7 +164,11 @@ def run(
             times = inference.run_timed(runs)
         chosen = _labels(inference, found, names, labels)
         reading = _read(inference, found, _size(inference, loaded), chosen.names, wishes)
-        notes = [*(n for each in loaded for n in each.notes), *chosen.notes]
+        notes = [
+            *inference.graph.remarks,
+            *(n for each in loaded for n in each.notes),
+            *chosen.notes,
+        ]
         notes += _unnamed(reading, chosen)
         loss = inference.delegate.loss
         notes += [] if loss is None else [loss.line]

@@ -15,9 +15,11 @@ from lapilli.compiler.operators.registry import BY_KIND, record_of
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
+from lapilli.model.order import rewritten
 from lapilli.postprocess.plan import plans
 
 _REMEDY = "Remedy: "
+ONE_VALUE: Final = "Each tensor of an operator has one value while the model runs."
 ON_HOST: Final = "postprocess"
 """The rule of operators that the delegate does on the host itself; they are not left to LiteRT."""
 _ON_HOST_SENTENCE: Final = (
@@ -72,7 +74,20 @@ def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = (
 def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
     """One verdict for each operator, in order."""
     unsigned = as_unsigned(graph)
-    return tuple(judge(unsigned, operator, chip, more) for operator in unsigned.operators)
+    changing = rewritten(graph)
+    return tuple(
+        _of_many_values(unsigned, operator, changing) or judge(unsigned, operator, chip, more)
+        for operator in unsigned.operators
+    )
+
+
+def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int]) -> Verdict | None:
+    """The verdict on an operator with a tensor of ``changing``: what it reads depends on when."""
+    for index in (*operator.inputs, *operator.outputs):
+        if index in changing:
+            found = f"{graph.tensors[index].name or f'tensor {index}'} has more than one"
+            return Verdict(operator.index, False, "one_value", ONE_VALUE, found)
+    return None
 
 
 def with_host(

@@ -46,21 +46,19 @@ def diff(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     per_channel: PerChannel = FAST_WAY,
+    name: str = "model",
 ) -> Diff:
     """Compare every operator of a .tflite file, or its bytes, on ``device`` with LiteRT's CPU.
 
-    ``inputs``: one array for each graph input, by default ``random_inputs(graph, seed)``.
-    ``progress`` is called with (steps done, steps in all). A model with per-channel weights is
-    compared as the per-tensor model that the NPU computes in its place; what that rounding costs is
-    the result's ``loss``. Raises UsageError for an unknown
+    ``name``: of a model that is given as bytes. ``inputs``: one array for each graph input, by
+    default ``random_inputs(graph, seed)``. ``progress`` is called with (steps done, steps in all).
+    A model with per-channel weights is compared as the per-tensor model that the NPU computes in
+    its place; what that rounding costs is the result's ``loss``. Raises UsageError for an unknown
     schedule or reference, ModelError for a model that is invalid or has nothing for the NPU,
     Unsupported if the runtime can't keep XNNPACK's tensors, and the device's errors.
     """
-    content, name = (
-        (model, "model")
-        if isinstance(model, bytes)
-        else (tflite.read_file(model), Path(model).name)
-    )
+    content = model if isinstance(model, bytes) else tflite.read_file(model)
+    name = name if isinstance(model, bytes) else Path(model).name
     graph = tflite.parse(content, name)
     schedule_named(schedule)
     if reference not in REFERENCES:

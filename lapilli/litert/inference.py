@@ -13,6 +13,7 @@ from lapilli.litert import runtime as litert
 from lapilli.litert.delegate import Delegate
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Tensor, Values
+from lapilli.model.input_shapes import Shapes
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,18 @@ class Inference:
     """One model on one device. ``graph`` is the model as read from the file."""
 
     def __init__(
-        self, model: str | Path, *, num_threads: int | None = None, **options: Any
+        self,
+        model: str | Path,
+        *,
+        num_threads: int | None = None,
+        shapes: Shapes | None = None,
+        **options: Any,
     ) -> None:
-        """``options`` are the delegate's; ``num_threads`` is for LiteRT's CPU operators, None
-        leaves the choice to it. Raises the delegate's errors, or ModelError if the NPU
-        would have nothing to do."""
+        """``shapes``: of inputs that are to have others than the file says. ``options`` are the
+        delegate's; ``num_threads`` is for LiteRT's CPU operators, None leaves the choice to it.
+        Raises the delegate's errors, or ModelError if the NPU would have nothing to do."""
         start = time.perf_counter()
-        self.content = tflite.read_file(model)
+        self.content = tflite.read_file(model, shapes)
         self.graph: Graph = tflite.parse(self.content, Path(model).name)
         self.device = str(options.get("device", "auto"))
         self.delegate = Delegate(**options)

@@ -31,6 +31,7 @@ from lapilli.model.graph import (
     Tensor,
 )
 from lapilli.model.options import CUSTOM_WITH_OPTIONS
+from lapilli.model.tensors import SPARSE
 
 _MEMORY = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
@@ -139,6 +140,8 @@ def _read_tensor(context: Any, index: int) -> Tensor:
     tensor = tensor_at(context, index)
     shape = values_of(tensor.dims)
     dtype = _type_name(tensor.type)
+    if tensor.sparsity:
+        dtype = f"{SPARSE} {dtype}"
     return Tensor(
         index=index,
         name=_name(tensor),

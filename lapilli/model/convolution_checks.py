@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from lapilli.model.checks import check_scales, described, some
+from lapilli.model.checks import described, some
 from lapilli.model.flatbuffer import Table
 from lapilli.model.graph import Operator, Tensor
-from lapilli.model.options import Convolution, Padding
+from lapilli.model.options import Convolution
+from lapilli.model.shapes import window
+
+SIDES = {1: "rows", 2: "columns"}
 
 
 def checked_convolution(
-    table: Table, operator: Operator, options: Convolution, tensors: tuple[Tensor, ...]
+    table: Table, operator: Operator, options: Convolution, tensors: Sequence[Tensor]
 ) -> Convolution:
     """Options of CONV_2D and DEPTHWISE_CONV_2D, checked against the operator's tensors."""
     depthwise = operator.kind == "DEPTHWISE_CONV_2D"
-    image, kernel, result, bias = _convolution_tensors(table, operator, tensors)
-    _check_channels(table, image, kernel, result, bias, depthwise=depthwise)
-    _check_window(table, options, image, kernel, result, depthwise=depthwise)
-    if not depthwise:
-        return options
-    # As TFLite since 2.1: the shapes count, whatever the option says.
-    return replace(options, depth_multiplier=kernel.shape[3] // image.shape[3])
+    image, kernel, bias = _convolution_tensors(table, operator, tensors)
+    _check_channels(table, image, kernel, bias, depthwise=depthwise)
+    _check_window(table, options, image, kernel)
+    return with_depth(options, operator, tensors) if depthwise else options
+
+
+def with_depth(options: Convolution, operator: Operator, tensors: Sequence[Tensor]) -> Convolution:
+    """As TFLite since 2.1: the shapes count, whatever the option says. 1 where they say nothing."""
+    shapes = [tensors[index].shape for index in operator.inputs[:2] if index >= 0]
+    if [len(shape) for shape in shapes] != [4, 4] or shapes[0][3] < 1:
+        return replace(options, depth_multiplier=1)
+    return replace(options, depth_multiplier=shapes[1][3] // shapes[0][3])
 
 
 def _convolution_tensors(
-    table: Table, operator: Operator, tensors: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Input, kernel, output and bias (None if absent)."""
+    table: Table, operator: Operator, tensors: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Input, kernel and bias (None if absent)."""
     count = len(operator.inputs)
     if count not in (2, 3) or len(operator.outputs) != 1 or -1 in operator.inputs[:2]:
         found = f"inputs {some(operator.inputs)} and outputs {some(operator.outputs)}"
         table.fail(found, "input, kernel and optional bias; one output")
     bias = operator.inputs[2] if count == 3 else -1
-    main = [tensors[i] for i in (*operator.inputs[:2], operator.outputs[0])]
-    for tensor in main:
+    image, kernel = (tensors[i] for i in operator.inputs[:2])
+    for tensor in (image, kernel):
         if len(tensor.shape) != 4 or 0 in tensor.shape:
             found = f"shape {list(tensor.shape)} of {described(tensor)}"
             table.fail(found, "four dimensions, none of them 0")
-    used = main if bias < 0 else [*main, tensors[bias]]
-    check_scales(table, used)
-    return main[0], main[1], main[2], tensors[bias] if bias >= 0 else None
+    return image, kernel, tensors[bias] if bias >= 0 else None
 
 
 def _check_channels(
     table: Table,
     image: Tensor,
     kernel: Tensor,
-    result: Tensor,
     bias: Tensor | None,
     *,
     depthwise: bool,
@@ -65,8 +71,6 @@ def _check_channels(
         if not depthwise:
             allowed = "a kernel [outputs, rows, columns, input channels or a divisor of them]"
         table.fail(found, allowed)
-    if result.shape[3] != channels:
-        table.fail(f"{result.shape[3]} output channels", f"the kernel's {channels}")
     if bias is not None and bias.size != channels:
         table.fail(f"{bias.size} values of bias", f"one for each of {channels} channels")
     scales = kernel.quantization
@@ -74,25 +78,17 @@ def _check_channels(
         table.fail(f"scales along dimension {scales.axis} of the kernel", f"{axis}")
 
 
-def _check_window(
-    table: Table,
-    options: Convolution,
-    image: Tensor,
-    kernel: Tensor,
-    result: Tensor,
-    *,
-    depthwise: bool,
-) -> None:
-    """Raise unless a convolution's output has the shape that its options give."""
-    rows = (image.shape[1], kernel.shape[1], options.stride_rows, options.dilation_rows)
-    columns = (image.shape[2], kernel.shape[2], options.stride_columns, options.dilation_columns)
-    expected = [image.shape[0]]
-    for extent, size, stride, dilation in (rows, columns):
-        lost = (size - 1) * dilation if options.padding is Padding.VALID else 0
-        expected.append(max(0, -(-(extent - lost) // stride)))
-    if list(result.shape[:3]) != expected:
-        table.fail(
-            f"output {list(result.shape[:3])} (batch, rows, columns)",
-            f"{expected}, as input {list(image.shape)}, kernel {list(kernel.shape)}, "
-            f"{options.padding.value} padding, stride and dilation give",
-        )
+def _check_window(table: Table, options: Convolution, image: Tensor, kernel: Tensor) -> None:
+    """Raise unless the kernel fits into the image."""
+    for axis, stride, dilation in (
+        (1, options.stride_rows, options.dilation_rows),
+        (2, options.stride_columns, options.dilation_columns),
+    ):
+        extent, size = image.shape[axis], kernel.shape[axis]
+        if window(extent, size, stride, dilation, options.padding) < 1:
+            table.fail(
+                f"a kernel {list(kernel.shape)} with dilation {dilation} for an image "
+                f"{list(image.shape)}",
+                f"images of {(size - 1) * dilation + 1} {SIDES[axis]} and more with "
+                f"{options.padding.value} padding; --shape gives an input another size",
+            )

@@ -23,6 +23,8 @@ UINT16: Final = struct.Struct("<H")
 INT32: Final = struct.Struct("<i")
 UINT32: Final = struct.Struct("<I")
 UINT64: Final = struct.Struct("<Q")
+PLACEHOLDER: Final = 1
+"""What converters write as offset and size before they know them; TFLite takes it for none."""
 FLOAT: Final = struct.Struct("<f")
 
 
@@ -114,6 +116,16 @@ class Table:
         """A single-precision number, 0 if absent."""
         position = self.locate(field, FLOAT.size)
         return float(FLOAT.unpack_from(self.file.data, position)[0]) if position else 0.0
+
+    def far(self, offset: int, size: int, what: str) -> int:
+        """``offset``, if so many bytes lie there in the file; converters put large data behind the
+        flatbuffer, and what lies there may overlap."""
+        if offset + size > self.file.size:
+            self.fail(
+                f"{what} of {size} bytes at byte {offset}",
+                f"what fits into the file's {self.file.size} bytes, it is damaged or cut off",
+            )
+        return offset
 
     def follow(self, field: Field) -> int:
         """Position of the table, string or vector a field refers to, 0 if it is absent."""

@@ -118,7 +118,7 @@ class Graph:
     """Operators in execution order; tensors by their index in the model.
 
     ``operators[i].index`` is the operator's index in the .tflite. ``name`` says what it was read
-    from, for messages.
+    from, for messages. ``remarks``: what the model has beside this, in sentences.
     """
 
     name: str
@@ -126,3 +126,4 @@ class Graph:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    remarks: tuple[str, ...] = ()

@@ -3,15 +3,14 @@ options. What is refused here, TFLite refuses when it prepares a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from lapilli.model.checks import check_scales, some
-from lapilli.model.convolution_checks import checked_convolution
+from lapilli.model.checks import some
 from lapilli.model.flatbuffer import Table
 from lapilli.model.graph import Operator, Tensor
-from lapilli.model.options import Addition, Convolution
+from lapilli.model.shapes import broadcast
 
 _MANY: Final = 1 << 31
 
@@ -63,19 +62,11 @@ COUNTS: Mapping[str, TensorCounts] = {
 """Kinds whose numbers of tensors are known; convolutions and additions have checks of their own."""
 
 
-def checked(table: Table, operator: Operator, tensors: tuple[Tensor, ...]) -> Operator:
-    """The operator, with options as its tensors have them; raises ModelError if they don't fit."""
-    options = operator.options
-    if isinstance(options, Convolution):
-        return replace(operator, options=checked_convolution(table, operator, options, tensors))
-    if isinstance(options, Addition):
-        _check_addition(table, operator, tensors)
-    if operator.kind in COUNTS:
-        _check_counts(table, operator, COUNTS[operator.kind])
-    return operator
-
-
-def _check_counts(table: Table, operator: Operator, allowed: TensorCounts) -> None:
+def check_counts(table: Table, operator: Operator) -> None:
+    """ModelError unless an operator of a known kind has as many tensors as it needs."""
+    allowed = COUNTS.get(operator.kind)
+    if allowed is None:
+        return
     inputs, outputs = len(operator.inputs), len(operator.outputs)
     fit = allowed.inputs[0] <= inputs <= allowed.inputs[1]
     fit = fit and allowed.outputs[0] <= outputs <= allowed.outputs[1]
@@ -93,23 +84,12 @@ def _number(limits: tuple[int, int]) -> str:
     return str(least) if least == most else f"{least} or {most}"
 
 
-def _check_addition(table: Table, operator: Operator, tensors: tuple[Tensor, ...]) -> None:
-    """ADD and SUB."""
+def check_addition(table: Table, operator: Operator, tensors: Sequence[Tensor]) -> None:
+    """ADD and SUB: their inputs have to broadcast."""
     if len(operator.inputs) != 2 or -1 in operator.inputs or len(operator.outputs) != 1:
         found = f"inputs {some(operator.inputs)} and outputs {some(operator.outputs)}"
         table.fail(found, "two inputs, one output")
-    first, second, result = (tensors[i] for i in (*operator.inputs, *operator.outputs))
-    check_scales(table, (first, second, result))
-    rank = max(len(first.shape), len(second.shape))
-    expected = []
-    for one, other in zip(_padded(first.shape, rank), _padded(second.shape, rank), strict=True):
-        if one != other and 1 not in (one, other):
-            found = f"inputs of shape {list(first.shape)} and {list(second.shape)}"
-            table.fail(found, "shapes that are equal or broadcast")
-        expected.append(other if one == 1 else one)
-    if list(result.shape) != expected:
-        table.fail(f"output of shape {list(result.shape)}", f"{expected}")
-
-
-def _padded(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    return (1,) * (rank - len(shape)) + shape
+    first, second = (tensors[i].shape for i in operator.inputs)
+    if broadcast(first, second) is None:
+        found = f"inputs of shape {list(first)} and {list(second)}"
+        table.fail(found, "shapes that are equal or broadcast")

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from lapilli.model.custom import options_of
-from lapilli.model.flatbuffer import INT8, INT32, UINT32, Field, Table, shown
+from lapilli.model.flatbuffer import (
+    INT8,
+    INT32,
+    PLACEHOLDER,
+    UINT32,
+    UINT64,
+    Field,
+    Table,
+    shown,
+)
 from lapilli.model.graph import Operator, Tensor
-from lapilli.model.operator_checks import checked
 from lapilli.model.option_tables import TABLES
 from lapilli.model.options import CUSTOM_WITH_OPTIONS, Options
 
@@ -32,6 +40,8 @@ class _Operator:
     INPUTS: Final = Field(1, "inputs")
     OUTPUTS: Final = Field(2, "outputs")
     CUSTOM_OPTIONS: Final = Field(5, "custom options")
+    FAR_OFFSET: Final = Field(9, "offset of the custom options")
+    FAR_SIZE: Final = Field(10, "size of the custom options")
 
 
 def _operator_names() -> dict[int, str]:
@@ -73,8 +83,8 @@ def read_indices(table: Table, field: Field, count: int, *, optional: bool) -> t
 
 def read_operators(
     main: Table, codes: tuple[tuple[str, int], ...], tensors: tuple[Tensor, ...]
-) -> tuple[Operator, ...]:
-    """The operators of a subgraph, each with options that fit its tensors."""
+) -> tuple[tuple[Table, Operator], ...]:
+    """The operators of a subgraph as stated, with their tables for messages."""
     operators = []
     for index, table in enumerate(main.elements(_OPERATORS, "operator")):
         code = table.scalar(_Operator.CODE, UINT32)
@@ -90,13 +100,25 @@ def read_operators(
             _read_options(table, kind),
             version,
         )
-        operators.append(checked(table, operator, tensors))
+        operators.append((table, operator))
     return tuple(operators)
+
+
+def _custom_options(operator: Table) -> bytes:
+    """In the operator's table, or anywhere in the file, as converters write large ones."""
+    data = operator.content(_Operator.CUSTOM_OPTIONS)
+    offset = operator.scalar(_Operator.FAR_OFFSET, UINT64)
+    if data or offset <= PLACEHOLDER:
+        return data
+    size = operator.scalar(_Operator.FAR_SIZE, UINT64)
+    start = operator.far(offset, size, "custom options")
+    operator.file.spend(size, f"{operator.where}: custom options")
+    return operator.file.data[start : start + size]
 
 
 def _read_options(operator: Table, kind: str) -> Options:
     if kind in TABLES:
         return TABLES[kind].read(operator)
     if kind in CUSTOM_WITH_OPTIONS:
-        return options_of(kind, operator.content(_Operator.CUSTOM_OPTIONS))
+        return options_of(kind, _custom_options(operator))
     return None

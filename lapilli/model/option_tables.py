@@ -208,7 +208,7 @@ TABLES: Mapping[str, Declaration] = {
         2,
         Convolution,
         padding=padding(0),
-        depth_multiplier=positive(3, "depth multiplier"),
+        depth_multiplier=integer(3),
         activation=activation(4),
         dilation_columns=positive(5, "dilation", default=1),
         dilation_rows=positive(6, "dilation", default=1),

@@ -7,7 +7,18 @@ from typing import Final
 
 import numpy as np
 
-from lapilli.model.flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Field, File, Table, shown
+from lapilli.model.flatbuffer import (
+    INT8,
+    INT32,
+    PLACEHOLDER,
+    UINT8,
+    UINT32,
+    UINT64,
+    Field,
+    File,
+    Table,
+    shown,
+)
 from lapilli.model.graph import Constant, Quantization, Tensor
 from lapilli.model.limits import LARGEST_EXTENT, MOST_DIMENSIONS
 
@@ -21,6 +32,8 @@ _NOT_NUMPY_TYPES: Final = frozenset({"string", "resource", "variant", "int4", "b
 _NUMPY_TYPES: Final = frozenset(TYPES) - _NOT_NUMPY_TYPES
 
 
+SPARSE: Final = "sparse"
+"""In front of a type: the constant's bytes are not its elements in their order."""
 _BUFFERS: Final = Field(4, "buffers")
 _TENSORS: Final = Field(0, "tensors")
 
@@ -62,11 +75,13 @@ def read_tensors(model: Table, main: Table) -> tuple[tuple[Tensor, ...], frozens
             table.fail(f"type number {number}", "0 and above")
         dtype = TYPES[number] if number < len(TYPES) else f"unknown_{number}"
         shape = _read_shape(table)
-        if table.follow(_Fields.SPARSITY):
-            table.fail("a sparse tensor", "dense tensors")
+        sparse = bool(table.follow(_Fields.SPARSITY))
         if table.scalar(_Fields.VARIABLE, UINT8):
             variables.append(index)
         quantization = _read_quantization(table, shape, dtype)
+        if sparse:
+            # Stored in a way of its own, which LiteRT undoes for the operators that can't do it.
+            dtype = f"{SPARSE} {dtype}"
         data = _read_constant(model, buffers, table, shape, dtype)
         tensors.append(Tensor(index, name, shape, dtype, quantization, data))
     return tuple(tensors), frozenset(variables)
@@ -99,18 +114,17 @@ def _read_quantization(tensor: Table, shape: tuple[int, ...], dtype: str) -> Qua
         counts = f"{len(scales)} scales and {len(zero_points)} zero points"
         file.fail(where, counts, "as many zero points as scales")
     axis = table.scalar(_Quantization.AXIS, INT32)
+    if len(shape) == 1:
+        # Old converters wrote the weights' dimension for the bias; there is only one it can be.
+        axis = 0
     if axis < 0 or (shape and axis >= len(shape)):
         file.fail(where, f"quantized dimension {axis}", f"one of the {len(shape)} dimensions")
-    if len(scales) > 1 and (not shape or len(scales) != shape[axis]):
+    if len(scales) > 1 and shape and len(scales) != shape[axis]:
         allowed = f"1 or dimension {axis} of shape {list(shape)}"
         file.fail(where, f"{len(scales)} scales", allowed)
-    if dtype in ("uint8", "int8", "int16", "int32"):
-        limits = np.iinfo(dtype)
-        for value in (min(zero_points), max(zero_points)):
-            if not limits.min <= value <= limits.max:
-                allowed = f"{limits.min} to {limits.max} for {dtype}"
-                file.fail(where, f"zero point {value}", allowed)
-    return Quantization(scales, zero_points, axis)
+    # TFLite has 32 bits of what the file has 64 of. Whether they suit the type, the rules decide.
+    narrowed = np.array(zero_points, np.int64).astype(np.int32)
+    return Quantization(scales, tuple(narrowed.tolist()), axis)
 
 
 def _read_constant(
@@ -125,22 +139,30 @@ def _read_constant(
     if index >= count:
         file.fail(where, f"buffer {index}", f"the model's {count} buffers")
     buffer = model.element(start + 4 * index, f"{where}: buffer {index}")
-    # 1 is what TFLite writes before it knows the place.
-    if buffer.scalar(_Buffer.OFFSET, UINT64) > 1 or buffer.scalar(_Buffer.SIZE, UINT64) > 1:
-        file.fail(buffer.where, "data behind the model, as above 2 GB", "data inside the model")
-    position, size = buffer.vector(_Buffer.DATA, 1)
+    position, size = _place(buffer)
     if size == 0:
         return None
     if tensor.scalar(_Fields.VARIABLE, UINT8):
         file.fail(where, "a variable with constant data", "one or the other")
     elements = math.prod(shape)
     expected = _byte_size(elements, dtype)
-    if expected is not None and expected != size:
+    if expected is not None and expected > size:
         allowed = f"{expected} bytes for shape {list(shape)} of {dtype}"
         file.fail(buffer.where, f"{size} bytes", allowed)
     if dtype not in _NUMPY_TYPES:
         return _view(file, "uint8", size, position)
     return _view(file, dtype, elements, position).reshape(shape)
+
+
+def _place(buffer: Table) -> tuple[int, int]:
+    """(position in the file, bytes) of a buffer's data: in its table, or where offset and size say,
+    which is mostly behind the flatbuffer."""
+    position, size = buffer.vector(_Buffer.DATA, 1)
+    offset = buffer.scalar(_Buffer.OFFSET, UINT64)
+    far = buffer.scalar(_Buffer.SIZE, UINT64)
+    if size or offset <= PLACEHOLDER or far <= PLACEHOLDER:
+        return position, size
+    return buffer.far(offset, far, "data"), far
 
 
 def _byte_size(elements: int, dtype: str) -> int | None:

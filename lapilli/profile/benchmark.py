@@ -23,7 +23,9 @@ from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
 from lapilli.litert.backend import NpuBackend
 from lapilli.litert.inference import Inference
+from lapilli.model import tflite
 from lapilli.model.graph import Values
+from lapilli.model.input_shapes import Shapes
 from lapilli.program.program import Part
 
 SCHEMA_VERSION = 1
@@ -206,6 +208,7 @@ class Benchmark(Inference):
         schedule: str = "best",
         num_threads: int = -1,
         cache: bool = True,
+        shapes: Shapes | None = None,
     ) -> None:
         """``num_threads`` is for LiteRT's CPU operators, -1 leaves the choice to it. Raises what
         ``Inference`` does, and UsageError for a number of threads that can't be."""
@@ -213,6 +216,8 @@ class Benchmark(Inference):
             raise UsageError(
                 f"num_threads is 1 or more, or -1 for LiteRT's own choice, not {num_threads}"
             )
+        # A wrong file is told before a device that is missing.
+        tflite.parse(tflite.read_file(model, shapes), Path(model).name)
         start = time.perf_counter()
         self._threads = num_threads
         self._schedule = schedule
@@ -220,6 +225,7 @@ class Benchmark(Inference):
         super().__init__(
             model,
             num_threads=None if num_threads == -1 else num_threads,
+            shapes=shapes,
             device=device,
             schedule=schedule,
             _backend=self._npu,

@@ -27,6 +27,7 @@ from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
 from lapilli.model.graph import Values
+from lapilli.model.input_shapes import Shapes
 from lapilli.profile.assemble import (
     Subject,
     profile_graph,
@@ -44,7 +45,7 @@ SUFFIXES = {".tflite": "model", ".lapilli": "program", ".npz": "recording"}
 @dataclass(frozen=True)
 class Wishes:
     """``device``: a board or an emulator. ``inputs``: paths, one for each input, or none for zeros.
-    ``pictures``: how they become inputs.
+    ``pictures``: how they become inputs. ``shapes``: of inputs, by name, other than the file's.
     ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
     inferences after the first, of which the one with the median time counts. ``cache``: take
     programs from the cache, and keep them there."""
@@ -56,6 +57,7 @@ class Wishes:
     runs: int = 3
     pictures: PictureWish = field(default_factory=PictureWish)
     cache: bool = True
+    shapes: Shapes = field(default_factory=dict)
 
 
 def kind_of(path: str) -> str:
@@ -93,7 +95,7 @@ def chip_of(device: str) -> Chip:
 
 def profile_model(path: str, wishes: Wishes) -> Profile:
     """Compiled, timed, and run if there is anything to measure: on a board, or on the CPU."""
-    data = tflite.read_file(path)
+    data = tflite.read_file(path, wishes.shapes)
     graph = tflite.parse(data, Path(path).name, source=path)
     chip = chip_of(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
@@ -115,8 +117,9 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
             # Without LiteRT an emulated NPU still has its times; the report says what is missing.
             if board or wishes.inputs or _litert_installed():
                 raise
+    more = [note for each in given for note in each.notes]
     found = profile_graph(graph, chip, program.parts, subject, measured)
-    return replace(found, notes=(*found.notes, *(note for each in given for note in each.notes)))
+    return replace(found, notes=(*graph.remarks, *found.notes, *more))
 
 
 def _litert_installed() -> bool:
@@ -132,6 +135,7 @@ def _run(path: str, wishes: Wishes, given: Sequence[Input]) -> Measured:
 
     inference = Inference(
         path,
+        shapes=wishes.shapes,
         device=wishes.device,
         schedule=wishes.schedule,
         profile=True,

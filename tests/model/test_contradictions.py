@@ -19,6 +19,8 @@ from small_model import (
     small_model,
 )
 
+from lapilli.compiler.stages import chip_named, compile_graph
+from lapilli.compiler.verdict import judge_all
 from lapilli.errors import ModelError
 from lapilli.model.graph import Graph
 
@@ -76,13 +78,10 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("stride -1", option(1, StrideW=-1), "found stride of the columns -1"),
     ("dilation 0", option(0, DilationHFactor=0), "found dilation of the rows 0"),
     ("dilation -2^31", option(1, DilationWFactor=-(2**31)), "dilation of the columns -2147483648"),
-    ("depth multiplier 0", option(1, DepthMultiplier=0), "found depth multiplier 0"),
     ("padding 2", option(0, Padding=2), "found padding 2; allowed: 0 \\(SAME\\) or 1 \\(VALID\\)"),
     ("padding -1", option(0, Padding=-1), "found padding -1"),
-    ("other stride", option(0, StrideH=2), "found output \\[1, 4, 4\\].*allowed: \\[1, 2, 4\\]"),
-    ("kernel beyond image", option(0, Padding=1, DilationHFactor=9), "allowed: \\[1, 0, 2\\]"),
-    ("huge stride", option(0, StrideH=2**31 - 1), "allowed: \\[1, 1, 4\\]"),
-    ("huge dilation", option(0, Padding=1, DilationHFactor=2**31 - 1), "allowed: \\[1, 0, 2\\]"),
+    ("kernel beyond image", option(0, Padding=1, DilationHFactor=9), "images of 19 rows and more"),
+    ("huge dilation", option(0, Padding=1, DilationHFactor=2**31 - 1), "4294967295 rows"),
     ("negative extent", tensor(IMAGE, shape=[1, -4, 4, 2]), "tensor 0 'input': found shape"),
     ("shape overflow", tensor(IMAGE, shape=[65536] * 4), "up to 2147483647 elements"),
     ("2^62 elements", tensor(IMAGE, shape=[2**31 - 1, 2**31 - 1]), "up to 2147483647 elements"),
@@ -90,37 +89,27 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("no shape", tensor(IMAGE, shape=None), "shape \\[\\] of tensor 0 'input'"),
     ("scalar image", tensor(IMAGE, shape=[]), "allowed: four dimensions"),
     ("image without pixels", tensor(IMAGE, shape=[1, 0, 4, 2]), "none of them 0"),
-    ("five dimensions", tensor(CONVOLVED, shape=[1, 1, 4, 4, 2]), "allowed: four dimensions"),
-    ("kernel without channels", tensor(KERNEL, shape=[2, 3, 3, 0]), "0 bytes for shape"),
+    ("kernel without channels", tensor(KERNEL, shape=[2, 3, 3, 0]), "none of them 0"),
     ("kernel of 4", tensor(KERNEL, shape=[1, 3, 3, 4]), "divisor of them"),
     ("depthwise batch", tensor(DEPTHWISE_KERNEL, shape=[2, 3, 3, 1]), "allowed: a kernel \\[1, r"),
-    ("output channels", tensor(CONVOLVED, shape=[1, 4, 4, 3]), "3 output channels"),
-    ("output batch", tensor(CONVOLVED, shape=[2, 4, 4, 2]), "found output \\[2, 4, 4\\]"),
     ("long bias", tensor(BIAS, shape=[1, 3], data=bytes(12)), "found 3 values of bias"),
-    ("sum's shape", tensor(SUM, shape=[1, 4, 4, 1]), "ADD: found output of shape"),
-    ("unbroadcastable", tensor(DEPTHWISED, shape=[1, 4, 3, 2]), "found output|equal or broadcast"),
     (
         "short buffer",
         tensor(KERNEL, data=bytes(35)),
         "tensor 1 'first/weights': buffer 2: found 35",
     ),
-    ("long buffer", tensor(KERNEL, data=bytes(37)), "found 37 bytes; allowed: 36 bytes for shape"),
     ("wider type", tensor(KERNEL, dtype="float64"), "allowed: 288 bytes for shape"),
     ("buffer 9999", tensor(KERNEL, buffer=9999), "found buffer 9999; allowed: the model's 9 buf"),
     ("buffer 2^32-1", tensor(KERNEL, buffer=2**32 - 1), "found buffer 4294967295"),
-    ("data behind", tensor(KERNEL, data=None, data_offset=2**33, data_size=36), "2 GB"),
-    ("data size only", tensor(KERNEL, data=None, data_size=2**40), "above 2 GB"),
-    ("sparse", tensor(KERNEL, sparse=True), "tensor 1 'first/weights': found a sparse tensor"),
+    (
+        "data behind",
+        tensor(KERNEL, data=None, data_offset=2**33, data_size=36),
+        "data of 36 bytes at",
+    ),
+    ("data beyond the end", tensor(KERNEL, data=None, data_offset=64, data_size=2**40), "cut off"),
+    ("data size only", tensor(KERNEL, data=None, data_size=2**40), "which nothing has written"),
     ("constant variable", tensor(KERNEL, variable=True), "found a variable with constant data"),
     ("negative type", tensor(IMAGE, dtype=-1), "found type number -1"),
-    ("scale 0", tensor(KERNEL, scales=[0.0]), "CONV_2D: found scale 0.0 of tensor 1 'first/weig"),
-    ("scale -1", tensor(IMAGE, scales=[-1.0]), "found scale -1.0 of tensor 0 'input'"),
-    ("scale NaN", tensor(BIAS, scales=[float("nan")]), "found scale nan of tensor 2 'first/bias'"),
-    ("scale infinite", tensor(SUM, scales=[float("inf")]), "ADD: found scale inf of tensor 7"),
-    ("one of the scales", tensor(KERNEL, scales=[1, 0], zero_points=[0, 0]), "found scale 0.0"),
-    ("zero point 256", tensor(IMAGE, zero_points=[256]), "found zero point 256; .*0 to 255 for u"),
-    ("zero point -1", tensor(SUM, zero_points=[-1]), "tensor 7 .*: found zero point -1"),
-    ("zero point 2^62", tensor(BIAS, zero_points=[2**62]), "for int32"),
     ("more zero points", tensor(IMAGE, zero_points=[1, 2]), "1 scales and 2 zero points"),
     ("no zero points", tensor(IMAGE, zero_points=None), "1 scales and 0 zero points"),
     (
@@ -141,9 +130,7 @@ REFUSED: list[tuple[str, Change, str]] = [
         "operator 2 'ADD': found input tensor 7",
     ),
     ("cycle", lambda b: b.operators.reverse(), "which nothing has written"),
-    ("written twice", lambda b: b.operators.append(b.operators[2]), "which has a value already"),
-    ("writes a graph input", model(inputs=[IMAGE, SUM]), "found output tensor 7 'sum', which has"),
-    ("writes a constant", tensor(SUM, data=bytes(32)), "found output tensor 7 'sum', which has"),
+    ("writes a constant", tensor(SUM, data=bytes(32)), "output tensor 7 'sum', which is constant"),
     ("output never written", lambda b: b.operators.pop(), "graph: found output tensor 7 'sum'"),
 ]
 
@@ -181,14 +168,61 @@ READ: list[tuple[str, Change]] = [
     ("addition without options", operator(2, options=None)),
     ("variable as input", variable_instead_of_input),
     ("two subgraphs", model(subgraphs=2)),
+    ("depth multiplier 0", option(1, DepthMultiplier=0)),
+    ("other stride", option(0, StrideH=2)),
+    ("five dimensions", tensor(CONVOLVED, shape=[1, 1, 4, 4, 2])),
+    ("output channels", tensor(CONVOLVED, shape=[1, 4, 4, 3])),
+    ("output batch", tensor(CONVOLVED, shape=[2, 4, 4, 2])),
+    ("output without shape", tensor(CONVOLVED, shape=None)),
+    ("output without dimensions", tensor(CONVOLVED, shape=[])),
+    ("sum's shape", tensor(SUM, shape=[1, 4, 4, 1])),
+    ("another extent", tensor(DEPTHWISED, shape=[1, 4, 3, 2])),
+    ("sparse", tensor(KERNEL, sparse=True)),
+    ("scale 0", tensor(KERNEL, scales=[0.0])),
+    ("scale 0 of a bias", tensor(BIAS, scales=[0.0])),
+    ("scale -1", tensor(IMAGE, scales=[-1.0])),
+    ("scale NaN", tensor(BIAS, scales=[float("nan")])),
+    ("scale infinite", tensor(SUM, scales=[float("inf")])),
+    ("one of the scales", tensor(KERNEL, scales=[1, 0], zero_points=[0, 0])),
+    ("zero point 256", tensor(IMAGE, zero_points=[256])),
+    ("zero point -1", tensor(SUM, zero_points=[-1])),
+    ("zero point 2^62", tensor(BIAS, zero_points=[2**62])),
+    ("a bias along dimension 3", tensor(BIAS, axis=3)),
+    ("written twice", lambda b: b.operators.append(b.operators[2])),
+    ("writes a graph input", model(inputs=[IMAGE, SUM])),
+    ("long buffer", tensor(KERNEL, data=bytes(37))),
 ]
 
 
 @pytest.mark.parametrize("change", [c[1] for c in READ], ids=[c[0] for c in READ])
 def test_a_model_that_is_only_unusual_is_read(change: Change) -> None:
+    """And judged, for both chips, by rules that have to bear it."""
     builder = small_model()
     change(builder)
-    assert isinstance(outcome(builder.build([SUM])), Graph)
+    graph = outcome(builder.build([SUM]))
+    assert isinstance(graph, Graph)
+    for chip in ("a311d", "imx8mp"):
+        assert len(judge_all(graph, chip_named(chip))) == len(graph.operators)
+        compile_graph(graph, chip_named(chip))
+
+
+UNUSABLE = {"scale 0", "scale -1", "scale infinite", "one of the scales", "zero point 256",
+            "zero point -1", "written twice", "writes a graph input", "sparse"}  # fmt: skip
+"""What keeps an operator from the NPU, and not the model from being read."""
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [case for case in READ if case[0] in UNUSABLE], ids=sorted(UNUSABLE)
+)
+def test_the_rule_decides_for_each_operator(name: str, change: Change) -> None:
+    builder = small_model()
+    change(builder)
+    graph = outcome(builder.build([SUM]))
+    assert isinstance(graph, Graph)
+    verdicts = judge_all(graph, chip_named("a311d"))
+    assert not all(verdict.supported for verdict in verdicts)
+    if name not in ("written twice", "writes a graph input"):
+        assert any(verdict.supported for verdict in verdicts)
 
 
 def test_scales_of_other_operators_may_be_anything() -> None:
@@ -201,7 +235,7 @@ def test_scales_of_other_operators_may_be_anything() -> None:
 def test_names_are_quoted_and_shortened_in_messages() -> None:
     builder = small_model()
     builder.tensors[IMAGE].name = "line\nbreak" + "x" * 1000
-    builder.tensors[IMAGE].scales = [0.0]
+    builder.tensors[IMAGE].axis = 9
     text = str(outcome(builder.build([SUM])))
     assert "line\\nbreakxxx" in text
     assert len(text) < 250

@@ -21,7 +21,7 @@ from lapilli.model import tflite
     [
         (
             b"",
-            "small.tflite: found 0 bytes; allowed: a TFLite model, whose bytes 4 to 7 are 'TFL3'",
+            "small.tflite: found an empty file: fetch it again",
         ),
         (b"\x18\0\0\0TFL", "small.tflite: found 7 bytes"),
         (
@@ -30,7 +30,11 @@ from lapilli.model import tflite
         ),
         (b"\xff\xff\xff\xffTFL3", "found the table at byte 4294967295"),
         (b"\0\0\0\0TFL3", "small.tflite: model: found schema version 0; allowed: version 3"),
-        (b"\x89PNG\r\n\x1a\n" * 9, "found b'\\r\\n\\x1a\\n' in bytes 4 to 7; allowed: 'TFL3'"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "small.tflite: found a picture: it goes to --input"),
+        (
+            b"\x00\x01\x02\x03\r\n\x1a\n" * 9,
+            "found b'\\r\\n\\x1a\\n' in bytes 4 to 7; allowed: 'TFL3'",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(data: bytes, text: str) -> None:
@@ -49,11 +53,11 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
         file.write(b"\x18\0\0\0TFL3")
         file.truncate(2**31)
     cases: list[tuple[str | Path, str]] = [
-        (tmp_path / "missing.tflite", "missing.tflite: can't be read: No such file or directory"),
+        (tmp_path / "missing.tflite", "missing.tflite: no such file; allowed: a .tflite file"),
         (tmp_path, "found a folder; allowed: a .tflite file"),
         (fifo, "pipe.tflite: found no regular file"),
         ("/dev/zero", "found no regular file"),
-        (picture, "picture.tflite: found b'"),
+        (picture, "picture.tflite: found a picture"),
         (large, "found 2147483648 bytes; allowed: up to 2147483647"),
     ]
     for path, text in cases:
