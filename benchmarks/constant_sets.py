@@ -19,9 +19,9 @@ from lapilli.timing.constants import TimingConstants
 from lapilli.timing.cycles import charge
 from lapilli.timing.work import Work
 
-SLOWEST_BUS = 4.9
+SLOWEST_BUS = 4.85
 """Bytes a cycle. Counters show 5.1 to 5.4 on average for another model on the same board, and a bus
-is no slower than what it moves on average; 4 % for the scatter of published times."""
+is no slower than what it moves on average; 5 % for the scatter of published times."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 from constant_sets import NOMINAL, SETS, SLOWEST_BUS, milliseconds, refitted
 from schedule_jobs import Scheduled, graph_of, options, scheduled
 
-from lapilli.compiler.schedule.levers.registry import LEVERS, MEMORY, NAMES, TILES
+from lapilli.compiler.schedule.levers.registry import CHOICES, LEVERS, MEMORY, NAMES, TILES
 from lapilli.compiler.stages import SCHEDULES, CompileOptions, chip_named, compile_graph
 from lapilli.errors import ModelError
 from lapilli.timing.constants import constants_of
@@ -151,7 +151,7 @@ def nominal_ms(model: str, chip_name: str, chosen: CompileOptions) -> float:
 def ladder(model: str, chip_name: str) -> list[Step]:
     """A step for each lever that the chip has, the first without any."""
     generation = chip_named(chip_name).generation
-    others = {lever.name for lever in LEVERS if generation not in lever.generations}
+    others = {lever.name for lever in (*LEVERS, *CHOICES) if generation not in lever.generations}
     names = [name for name in STEPS if name not in others]
     nothing = nominal_ms(model, chip_name, options(()))
     everything = nominal_ms(model, chip_name, options(names))

@@ -24,7 +24,7 @@ from lapilli.compiler.per_channel import BEST_WAY, LEFT_ALONE, PerChannel
 from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling, best
 from lapilli.compiler.schedule.cost import Costs, deciding_constants
-from lapilli.compiler.schedule.levers.registry import MEMORY, TILES, levers_for
+from lapilli.compiler.schedule.levers.registry import pulled
 from lapilli.compiler.units.report import Loss
 from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.unsigned import as_unsigned
@@ -160,12 +160,9 @@ def schedule_part(
 
 
 def _best(part: PartJobs, chip: Chip, options: CompileOptions) -> ScheduledPart:
-    search = best.Search(
-        Costs(chip, deciding_constants(chip)),
-        levers_for(chip.generation, options.without, options.experimental),
-        frozenset({TILES, MEMORY} - options.without),
-        options.effort,
-    )
+    used = pulled(chip.generation, options.without, options.experimental)
+    costs = Costs(chip, deciding_constants(chip))
+    search = best.Search(costs, used.levers, used.choices, options.effort)
     part, planned = best.plan(part, search)
     return ScheduledPart(part, tuple(_scheduled(found, chip) for found in planned))
 

@@ -17,7 +17,7 @@ from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling, on_chip
 from lapilli.compiler.schedule.cost import Costs
 from lapilli.compiler.schedule.levers.lever import Job, Lever, Window
-from lapilli.compiler.schedule.levers.registry import MEMORY, TILES
+from lapilli.compiler.schedule.levers.registry import MEMORY, PARTIAL_IMAGE, TILES
 from lapilli.compiler.storages import settle
 
 JobShape: TypeAlias = tuple[Hashable, ...]
@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched with. ``choices``: of ``TILES`` and ``MEMORY`` those that are open.
+    """What is searched with. ``choices``: names of the ``CHOICES`` that are open.
     ``remembered``: what was found for a shape; later jobs of that shape are not searched again."""
 
     costs: Costs
@@ -184,8 +184,9 @@ def _with_memory(job: NnJob, tiling: Tiling, search: Search) -> Planned:
     costs = search.costs
     kernel_bytes = costs.size(job, tiling.superblocks).cached
     generation = costs.generation
-    if MEMORY in search.choices and generation.limits.caching:
-        memories = list(on_chip.choices(job, costs.chip, tiling, kernel_bytes))
+    if MEMORY in search.choices:
+        beside = PARTIAL_IMAGE in search.choices
+        memories = list(on_chip.choices(job, costs.chip, tiling, kernel_bytes, beside))
     else:
         memories = [generation.memory(job, costs.chip, tiling, kernel_bytes)]
     return min(

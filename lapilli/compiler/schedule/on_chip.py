@@ -1,7 +1,8 @@
 """What the best schedule keeps on chip: kernels, an image, or both, where they fit as a whole.
 
 Source of the modes: the hardware notes on on-chip memory. Keeping an image beside kernels that are
-kept in part is a mode that published times speak against (docs/timing.md), so it is not among them.
+kept in part is a mode that published times speak against (docs/timing.md): only whoever asks for
+the experiment gets it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ from lapilli.hw.nn import Caching
 NO_PATTERN = (0, 0, 0)
 
 
-def choices(job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int) -> Iterator[OnChipMemory]:
-    """All that may be tried with ``kernel_bytes`` of kernels, most kept first."""
+def choices(
+    job: NnJob, chip: Chip, tiles: Tiling, kernel_bytes: int, partial_image: bool = False
+) -> Iterator[OnChipMemory]:
+    """All that may be tried with ``kernel_bytes`` of kernels, most kept first. ``partial_image``:
+    also an image beside kernels that are kept in part."""
     size, start = chip.vip_sram_bytes, sram.KERNEL_START
     image = legal.cached_image_bytes(legal.shape_of(job), tiles)
     end = max(legal.align(start + kernel_bytes, sram.ALIGNMENT), sram.KERNEL_END_MINIMUM)
+    # An image that is read for one superblock only is never given a place.
+    wanted = tiles.superblocks > 1
+    rest = size - image
+    if partial_image and wanted and sram.KERNEL_END_MINIMUM <= rest <= end:
+        pattern = partial_pattern(job.output_size.channels)
+        yield _ranges(Caching.PARTIAL, pattern, rest, image)
     if end < size:
-        # An image that is read for one superblock only is never given a place.
-        if tiles.superblocks > 1 and end + image < size:
+        if wanted and end + image < size:
             yield _ranges(Caching.FULL, NO_PATTERN, end, image)
         yield _ranges(Caching.FULL, NO_PATTERN, end, 0)
     else:

@@ -13,7 +13,13 @@ from shared_data import shared_data
 
 from lapilli.compiler.jobs import Kernels
 from lapilli.compiler.schedule.levers.lever import Window
-from lapilli.compiler.schedule.levers.registry import LEVERS, MEMORY, NAMES, levers_for
+from lapilli.compiler.schedule.levers.registry import (
+    LEVERS,
+    MEMORY,
+    NAMES,
+    PARTIAL_IMAGE,
+    pulled,
+)
 from lapilli.compiler.stages import CompileOptions, chip_named
 from lapilli.emulator.work import time_stream
 from lapilli.errors import Unsupported, UsageError
@@ -93,6 +99,18 @@ def test_no_image_is_kept_beside_kernels_that_are_kept_in_part() -> None:
     assert doubted("best") == 0
 
 
+def test_an_image_beside_kernels_kept_in_part_is_an_experiment() -> None:
+    model, asked = (
+        "mobilenet_v1_1.0_224_quant",
+        CompileOptions(experimental=frozenset({PARTIAL_IMAGE})),
+    )
+    usual = cycles(program(model, "a311d", "best", CompileOptions()))
+    assert cycles(program(model, "a311d", "best", asked)) < usual
+    assert check_equal(model, "a311d", asked)
+    with pytest.raises(UsageError, match="'partial-image' is no experimental lever for V8"):
+        program(model, "imx8mp", "best", asked)
+
+
 @pytest.mark.parametrize("chip", CHIPS)
 @pytest.mark.parametrize("model", SHARE["a311d"])
 def test_modelled_time_against_the_reference(model: str, chip: str) -> None:
@@ -113,7 +131,7 @@ def test_more_effort_never_costs_time(chip: str) -> None:
 
 def test_an_unknown_lever_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown lever 'crowbar'; known: one-pass, parity"):
-        levers_for(7, ["crowbar"], [])
+        pulled(7, ["crowbar"], [])
 
 
 def test_a_lever_of_one_generation_is_refused_on_the_other() -> None:
@@ -122,7 +140,7 @@ def test_a_lever_of_one_generation_is_refused_on_the_other() -> None:
     job = replace(job, kind="addition")
     of_v7 = {lever.name: lever for lever in LEVERS if lever.generations == (7,)}
     assert {"plain-addition", "groups", "output-split"} <= of_v7.keys()
-    assert not of_v7.keys() & {lever.name for lever in levers_for(8, (), ())}
+    assert not of_v7.keys() & {lever.name for lever in pulled(8, (), ()).levers}
     for lever in of_v7.values():
         list(lever.offers(Window((job,), (False,), chip_named("a311d"))))
         with pytest.raises(Unsupported, match=f"{lever.name} is for V7; found .* imx8mp, V8"):
@@ -132,4 +150,4 @@ def test_a_lever_of_one_generation_is_refused_on_the_other() -> None:
 @pytest.mark.parametrize("name", ["fold", "crowbar"])
 def test_a_lever_that_is_not_experimental_is_refused_as_one(name: str) -> None:
     with pytest.raises(UsageError, match=f"'{name}' is no experimental lever for V7; known: "):
-        levers_for(7, (), [name])
+        pulled(7, (), [name])

@@ -4,6 +4,7 @@ the pieces."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from lapilli.compiler.schedule.levers import (
     fold,
@@ -14,7 +15,7 @@ from lapilli.compiler.schedule.levers import (
     plain_addition,
     tp_cores,
 )
-from lapilli.compiler.schedule.levers.lever import Lever
+from lapilli.compiler.schedule.levers.lever import Evidence, Lever
 from lapilli.errors import UsageError
 
 LEVERS: tuple[Lever, ...] = (
@@ -26,33 +27,73 @@ LEVERS: tuple[Lever, ...] = (
     output_split.LEVER,
     fold.LEVER,
 )
-TILES, MEMORY = "tiles", "memory"
-"""Choices inside a job, which are no rewriting: sizes of tiles and superblocks, and what is kept on
-chip."""
-NAMES = (*(lever.name for lever in LEVERS), TILES, MEMORY)
+TILES, MEMORY, PARTIAL_IMAGE = "tiles", "memory", "partial-image"
 
 
-def levers_for(
-    generation: int, without: Collection[str], experimental: Collection[str]
-) -> tuple[Lever, ...]:
-    """Those of a generation, but for some; raises UsageError for names that there are not, and for
+@dataclass(frozen=True)
+class Choice:
+    """A choice inside a job, which is no rewriting; fields as in ``Lever``."""
+
+    name: str
+    sentence: str
+    evidence: Evidence
+    generations: tuple[int, ...] = (7, 8)
+    experimental: bool = False
+
+
+CHOICES = (
+    Choice(
+        TILES,
+        "Sizes of tiles and superblocks are those that cost least, of legal ones.",
+        Evidence.COMBINED,
+    ),
+    Choice(
+        MEMORY,
+        "Kernels and image are kept on chip where both fit as a whole, as it costs least.",
+        Evidence.RECORDED,
+        (7,),
+    ),
+    Choice(
+        PARTIAL_IMAGE,
+        "An image is kept on chip beside kernels that are kept in part.",
+        Evidence.GUESS,
+        (7,),
+        experimental=True,
+    ),
+)
+EVERYTHING: tuple[Lever | Choice, ...] = (*LEVERS, *CHOICES)
+NAMES = tuple(each.name for each in EVERYTHING if not each.experimental)
+"""Of everything that the best schedule uses without being asked."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a search may use: levers in their order, and names of choices."""
+
+    levers: tuple[Lever, ...]
+    choices: frozenset[str]
+
+
+def pulled(generation: int, without: Collection[str], experimental: Collection[str]) -> Pulled:
+    """What a generation has, but for some; raises UsageError for names that there are not, and for
     ``experimental`` ones that are not experimental or not for that generation."""
     for name in without:
         if name not in NAMES:
             raise UsageError(f"unknown lever {name!r}; known: {', '.join(NAMES)}")
-    allowed = [
-        lever.name for lever in LEVERS if lever.experimental and generation in lever.generations
-    ]
+    here = [each for each in EVERYTHING if generation in each.generations]
+    guesses = [each.name for each in here if each.experimental]
     for name in experimental:
-        if name not in allowed:
+        if name not in guesses:
             raise UsageError(
                 f"{name!r} is no experimental lever for V{generation}; "
-                f"known: {', '.join(allowed) or 'none'}"
+                f"known: {', '.join(guesses) or 'none'}"
             )
-    return tuple(
-        lever
-        for lever in LEVERS
-        if generation in lever.generations
-        and lever.name not in without
-        and (not lever.experimental or lever.name in experimental)
+    names = {
+        each.name
+        for each in here
+        if each.name not in without and (not each.experimental or each.name in experimental)
+    }
+    return Pulled(
+        tuple(lever for lever in LEVERS if lever.name in names),
+        frozenset(choice.name for choice in CHOICES if choice.name in names),
     )
