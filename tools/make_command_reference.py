@@ -131,9 +131,11 @@ padding behind the last core's), which is null if there are none.
 `path`, and `python_only`: whether the file needs a Python process.
 """,
     "explain": """
-Also `model`, `chip` and `notes`: what the model has beside its main graph. A run has `on`,
-`operators`, `bytes_in` and `bytes_out`; the summary `operators`, `on_npu`, `macs`, `macs_on_npu`
-and `mac_share_on_npu`. `per_channel` is as in `compile --json`.
+Also `model`, `chip` and `notes`: what the model has beside its main graph. An entry of `broken` has
+`rule`, `allowed`, `found` and `remedy`; a reason also `rule`, `allowed` and, of operators of a kind
+that the NPU takes none of, `kind`. A run has `on`, `operators`, `bytes_in` and `bytes_out`; the
+summary `operators`, `on_npu`, `npu_parts`, `macs`, `macs_on_npu` and `mac_share_on_npu`.
+`per_channel` is as in `compile --json`.
 """,
     "chips": """
 `chips`: for each `name`, `description`, `generation` (7 or 8), `evidence` and the same in words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.explanation import Explanation, OperatorLine
-from lapilli.compiler.verdict import ON_HOST, left_over
+from lapilli.compiler.reasons import Reason
+from lapilli.compiler.verdict import ON_HOST, UNKNOWN, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.input_shapes import Shapes
@@ -70,22 +72,18 @@ def explain(
 
 
 def _print(report: Explanation) -> None:
-    rules = _rules(report)
-    _print_table(report, rules)
-    if rules:
+    _print_table(report)
+    if report.reasons:
         click.echo("\nWhy operators stay on the CPU:")
-    for number, (allowed, lines) in enumerate(rules.items(), 1):
-        operators = [line.operator.index for line in lines]
-        first, example = lines[0], ""
-        if first.verdict.found != first.operator.kind:
-            example = f" Found first: {first.verdict.found}."
-        body = f"{allowed} Broken by {_ranges(operators)}.{example}"
-        if first.verdict.rule == ON_HOST:
-            body = f"{allowed[:-1]}: {_ranges(operators)}."
-        _print_wrapped(f"{number:3}  ", body)
-        for remedy, indices in _remedies(lines).items():
-            which = "" if len(indices) == len(lines) else f" ({_ranges(indices)})"
-            _print_wrapped("     ", f"What to do{which}: {remedy}")
+    for number, reason in enumerate(report.reasons, 1):
+        _print_reason(report, number, reason)
+    on_host = [line.operator.index for line in report.operators if line.verdict.rule == ON_HOST]
+    if on_host:
+        click.echo()
+        sentence = next(
+            line.verdict.allowed for line in report.operators if line.verdict.rule == ON_HOST
+        )
+        _print_wrapped("", f"{sentence[:-1]}: {_ranges(on_host)}.")
     _print_runs(report)
     total = len(report.operators)
     click.echo()
@@ -98,34 +96,49 @@ def _print(report: Explanation) -> None:
         _print_wrapped("", line)
 
 
-def _rules(report: Explanation) -> dict[str, list[OperatorLine]]:
-    """What each rule that is broken allows, and the operators that break it."""
-    rules: dict[str, list[OperatorLine]] = {}
-    for line in report.operators:
-        if not line.verdict.supported:
-            rules.setdefault(line.verdict.allowed, []).append(line)
-    return rules
+def _print_reason(report: Explanation, number: int, reason: Reason) -> None:
+    """A rule, who breaks it, what can be done, and what that would bring."""
+    broken = {
+        line.operator.index: found
+        for line in report.operators
+        for found in line.verdict.broken
+        if line.operator.index in reason.operators and found.rule == reason.rule
+    }
+    allowed, example = f"The NPU takes no {reason.kind}.", ""
+    if not reason.kind:
+        allowed, example = reason.allowed, f" Found first: {broken[reason.operators[0]].found}."
+    who = f"Broken by {_ranges(list(reason.operators))}."
+    _print_wrapped(f"{number:3}  ", f"{allowed} {who}{example}")
+    remedies: dict[str, list[int]] = {}
+    for index, found in broken.items():
+        if found.remedy:
+            remedies.setdefault(found.remedy, []).append(index)
+    for remedy, indices in remedies.items():
+        which = "" if len(indices) == len(broken) else f" ({_ranges(indices)})"
+        _print_wrapped("     ", f"What to do{which}: {remedy}")
+    _print_wrapped("     ", f"What it would bring: {_gain(report, reason)}.")
 
 
-def _remedies(lines: list[OperatorLine]) -> dict[str, list[int]]:
-    """What a user can do about operators that break a rule, where something is known."""
-    found: dict[str, list[int]] = {}
-    for line in lines:
-        if line.verdict.remedy:
-            found.setdefault(line.verdict.remedy, []).append(line.operator.index)
-    return found
+def _gain(report: Explanation, reason: Reason) -> str:
+    if not reason.alone:
+        return "nothing by itself, as they break other rules, too"
+    others = len(reason.operators) - len(reason.alone)
+    share = 100 * reason.macs / report.macs if report.macs else 0.0
+    parts = f"{text.count(reason.parts, 'part')} instead of {report.npu_parts}"
+    gain = f"{text.count(len(reason.alone), 'operator')}, {share:.1f} % of the MACs, {parts}"
+    return gain + (f"; {others} break other rules, too" if others else "")
 
 
-def _print_table(report: Explanation, rules: dict[str, list[OperatorLine]]) -> None:
+def _print_table(report: Explanation) -> None:
     """One line an operator, no wider than the screen."""
-    numbers = {allowed: i for i, allowed in enumerate(rules, 1)}
+    all_taken = all(line.verdict.supported for line in report.operators)
     kinds = [text.clean(line.operator.kind, WIDEST_KIND) for line in report.operators]
     shapes = [_shapes(line) for line in report.operators]
     first = len(str(max((line.operator.index for line in report.operators), default=0)))
     second = max(map(len, (*kinds, "operator")))
     fixed = first + second + len("MAC%") + len("NPU") + 4 * len(GAP)
     room = text.width() - fixed
-    third = min(max(map(len, (*shapes, "shapes"))), room - LEAST_WHY if rules else room)
+    third = min(max(map(len, (*shapes, "shapes"))), room if all_taken else room - LEAST_WHY)
     why = room - third - len(GAP)
     colour = text.colours_wanted(sys.stdout)
 
@@ -134,22 +147,30 @@ def _print_table(report: Explanation, rules: dict[str, list[OperatorLine]]) -> N
         cells = (f"{number:>{first}}", f"{kind:{second}}", f"{shape:{third}}", f"{share:>4}", on)
         click.echo(GAP.join((*cells, reason)).rstrip(), color=colour)
 
-    row("#", "operator", "shapes", "MAC%", "on ", "why" if rules else "")
+    row("#", "operator", "shapes", "MAC%", "on ", "" if all_taken else "why")
     for line, kind, shape in zip(report.operators, kinds, shapes, strict=True):
         index, share = str(line.operator.index), _share(line, report)
         if line.verdict.supported:
             row(index, kind, shape, share, click.style("NPU", "green"), "")
         else:
-            reason = _why(line, numbers[line.verdict.allowed], why)
+            reason = _why(line, report.reasons, why)
             row(index, kind, shape, share, click.style("CPU", "yellow"), reason)
 
 
-def _why(line: OperatorLine, rule: int, room: int) -> str:
-    """The rule's number and what was found, of which the end matters: names come first."""
-    if line.verdict.found == line.operator.kind:
-        return str(rule)
-    head, found = f"{rule}: ", text.clean(line.verdict.found)
-    left = room - len(head)
+def _why(line: OperatorLine, reasons: Sequence[Reason], room: int) -> str:
+    """The numbers of the rules and what was found first, of which the end matters: names come
+    first."""
+    numbers = [
+        str(number)
+        for number, reason in enumerate(reasons, 1)
+        if line.operator.index in reason.operators
+    ]
+    if not numbers:
+        return "on the host"[:room]
+    if line.verdict.rule == UNKNOWN:
+        return numbers[0]
+    head, found = ",".join(numbers) + ": ", text.clean(line.verdict.found)
+    left = max(room - len(head), 1)
     return head + (found if len(found) <= left else "…" + found[len(found) - left + 1 :])
 
 

@@ -19,18 +19,20 @@ def every_byte(graph: Graph, operators: Sequence[Operator], source: int, result:
     """[256]: what each byte of tensor ``source`` has become in tensor ``result`` behind
     ``operators``, which are elementwise, in order. Their constants stand for one number each.
     Raises Unsupported for what no kernel does."""
-    mentioned = {t for operator in operators for t in (*operator.inputs, *operator.outputs)}
-    tensors = tuple(
-        _square(tensor) if tensor.index in mentioned else tensor for tensor in graph.tensors
-    )
-    small = replace(graph, tensors=tensors, operators=tuple(operators))
+    computed = {source, *(t for operator in operators for t in operator.outputs)}
+    constants = {t for operator in operators for t in operator.inputs if t >= 0} - computed
+    tensors = list(graph.tensors)
+    for index in computed:
+        tensors[index] = replace(tensors[index], shape=_SHAPE, data=None)
+    for index in constants:
+        tensors[index] = _single(tensors[index])
+    small = replace(graph, tensors=tuple(tensors), operators=tuple(operators))
     given = np.arange(BYTES, dtype=np.uint8).reshape(1, *_SHAPE)
     found = execute(small, {source: given}, keep=[result], operators=range(len(operators)))
     return found[result].reshape(-1)
 
 
-def _square(tensor: Tensor) -> Tensor:
-    """The tensor with an element for each byte; a constant with a single one."""
-    if tensor.data is None:
-        return replace(tensor, shape=_SHAPE)
-    return replace(tensor, shape=(1,), data=tensor.data.reshape(-1)[:1])
+def _single(constant: Tensor) -> Tensor:
+    """A constant with the first of its elements, which are all alike."""
+    assert constant.data is not None
+    return replace(constant, shape=(1,), data=constant.data.reshape(-1)[:1])

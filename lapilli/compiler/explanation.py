@@ -7,8 +7,9 @@ from typing import Any
 
 from lapilli.compiler import partition
 from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, PerChannel
+from lapilli.compiler.reasons import Reason, reasons
 from lapilli.compiler.units.report import Loss
-from lapilli.compiler.verdict import Verdict, judge_all, with_host
+from lapilli.compiler.verdict import Broken, Verdict, judge_all, with_host
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
@@ -46,6 +47,7 @@ class Explanation:
     chip: str
     operators: tuple[OperatorLine, ...]
     runs: tuple[Run, ...]
+    reasons: tuple[Reason, ...]
     loss: Loss | None = None
     note: str = ""
 
@@ -53,6 +55,11 @@ class Explanation:
     def on_npu(self) -> int:
         """Number of operators the NPU takes."""
         return sum(line.verdict.supported for line in self.operators)
+
+    @property
+    def npu_parts(self) -> int:
+        """Number of runs on the NPU, each of which is a submit."""
+        return sum(run.on_npu for run in self.runs)
 
     @property
     def macs(self) -> int:
@@ -96,7 +103,7 @@ def explain(
         )
         for part in parts
     )
-    return Explanation(graph.name, chip.name, lines, runs, loss)
+    return Explanation(graph.name, chip.name, lines, runs, reasons(graph, verdicts), loss)
 
 
 def _without_small_parts(
@@ -107,14 +114,13 @@ def _without_small_parts(
     for part in partition.partition(graph, [verdict.supported for verdict in verdicts]):
         if part.on_npu and len(part.operators) < least:
             for i in part.operators:
-                found[i] = Verdict(
-                    verdicts[i].operator,
-                    False,
+                small = Broken(
                     "min_partition",
                     f"An NPU part has at least {least} operators (min_partition).",
                     f"a part of {len(part.operators)}",
                     "Ask for a smaller min_partition.",
                 )
+                found[i] = Verdict.refused(verdicts[i].operator, small)
     return tuple(found)
 
 
@@ -147,9 +153,11 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
     ``operators``: one entry each with ``operator`` (index in the .tflite), ``kind``, ``inputs`` and
     ``outputs`` (shapes), ``on`` (``NPU`` or ``CPU``), ``macs``, and for the CPU ``rule``,
-    ``allowed``, ``found`` and, where one is known, ``remedy``, else null. ``runs``: operators done
-    by one processor without a break, in execution order, with the bytes that enter and leave.
-    ``summary``: counts.
+    ``allowed``, ``found`` and, where one is known, ``remedy``, else null: of the first of the rules
+    it breaks, which ``broken`` lists. ``runs``: operators done by one processor without a break, in
+    execution order, with the bytes that enter and leave. ``reasons``: each rule that is broken,
+    with all ``operators`` that break it. If it were gone, those in ``alone``, which break no other,
+    would be on the NPU, with ``macs`` multiplications, in ``npu_parts`` parts. ``summary``: counts.
     """
     e = explanation
     return {
@@ -165,9 +173,11 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
             }
             for run in e.runs
         ],
+        "reasons": [_reason_json(reason) for reason in e.reasons],
         "summary": {
             "operators": len(e.operators),
             "on_npu": e.on_npu,
+            "npu_parts": e.npu_parts,
             "macs": e.macs,
             "macs_on_npu": e.macs_on_npu,
             "mac_share_on_npu": e.mac_share,
@@ -188,4 +198,25 @@ def _operator_json(line: OperatorLine) -> dict[str, Any]:
         "allowed": verdict.allowed or None,
         "found": verdict.found or None,
         "remedy": verdict.remedy or None,
+        "broken": [
+            {
+                "rule": broken.rule,
+                "allowed": broken.allowed,
+                "found": broken.found,
+                "remedy": broken.remedy or None,
+            }
+            for broken in verdict.broken
+        ],
+    }
+
+
+def _reason_json(reason: Reason) -> dict[str, Any]:
+    return {
+        "rule": reason.rule,
+        "kind": reason.kind or None,
+        "allowed": reason.allowed,
+        "operators": list(reason.operators),
+        "alone": list(reason.alone),
+        "macs": reason.macs,
+        "npu_parts": reason.parts,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lapilli.compiler.operators.not_taken import REMEDIES
-from lapilli.compiler.operators.record import Case, Rule
+from lapilli.compiler.operators.record import Case, Rule, relied_on
 from lapilli.compiler.operators.registry import BY_KIND, record_of
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
@@ -20,6 +20,8 @@ from lapilli.postprocess.plan import plans
 
 _REMEDY = "Remedy: "
 ONE_VALUE: Final = "Each tensor of an operator has one value while the model runs."
+UNKNOWN: Final = "operator"
+"""The rule of operators that no record is about."""
 ON_HOST: Final = "postprocess"
 """The rule of operators that the delegate does on the host itself; they are not left to LiteRT."""
 _ON_HOST_SENTENCE: Final = (
@@ -29,8 +31,22 @@ _ON_HOST_SENTENCE: Final = (
 
 
 @dataclass(frozen=True)
+class Broken:
+    """A rule that an operator breaks: its name, what it allows, what was found instead, and what a
+    user can do, where something is known."""
+
+    rule: str
+    allowed: str
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Whether the NPU takes an operator; if not, the first rule it breaks and what was found."""
+    """Whether the NPU takes an operator; if not, the first rule it breaks and what was found.
+
+    ``broken``: every rule that it is known to break; not those that could not be asked any more.
+    """
 
     operator: int
     supported: bool
@@ -38,6 +54,14 @@ class Verdict:
     allowed: str = ""
     found: str = ""
     remedy: str = ""
+    broken: tuple[Broken, ...] = ()
+
+    @classmethod
+    def refused(cls, operator: int, *broken: Broken) -> Verdict:
+        """For an operator that breaks these rules, one or more."""
+        first = broken[0]
+        told = (first.rule, first.allowed, first.found, first.remedy)
+        return cls(operator, False, *told, broken)
 
     @property
     def reason(self) -> str:
@@ -56,19 +80,31 @@ def remedy_of(rule: Rule) -> str:
 
 
 def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = ()) -> Verdict:
-    """The verdict on one operator: the first rule it breaks, if any. ``more``: rules that hold for
-    this compilation on top. The graph's int8 tensors are seen as bytes already (``unsigned``)."""
+    """The verdict on one operator: the rules it breaks, if any. ``more``: rules that hold for this
+    compilation on top. The graph's int8 tensors are seen as bytes already (``unsigned``)."""
     record = record_of(operator.kind)
     if record is None:
         allowed, remedy = f"The NPU takes {', '.join(BY_KIND)}.", REMEDIES.get(operator.kind, "")
-        return Verdict(operator.index, False, "operator", allowed, operator.kind, remedy)
-    case = Case(graph, operator, chip, record)
-    for rule in (*record.rules, *more):
+        return Verdict.refused(operator.index, Broken(UNKNOWN, allowed, operator.kind, remedy))
+    broken = _broken((*record.rules, *more), Case(graph, operator, chip, record))
+    return Verdict.refused(operator.index, *broken) if broken else Verdict(operator.index, True)
+
+
+def _broken(rules: Sequence[Rule], case: Case) -> list[Broken]:
+    """The rules that do not hold; those that rely on such a one, or on one that could not be asked
+    itself, are left out."""
+    broken: list[Broken] = []
+    unsure: list[Rule] = []
+    for rule in rules:
+        needed = relied_on(rule)
+        if unsure and (needed is None or any(other in unsure for other in needed)):
+            unsure.append(rule)
+            continue
         found = rule(case)
         if found is not None:
-            allowed, remedy = sentence(rule), remedy_of(rule)
-            return Verdict(operator.index, False, rule.__name__, allowed, found, remedy)
-    return Verdict(operator.index, True)
+            unsure.append(rule)
+            broken.append(Broken(rule.__name__, sentence(rule), found, remedy_of(rule)))
+    return broken
 
 
 def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
@@ -86,7 +122,7 @@ def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int])
     for index in (*operator.inputs, *operator.outputs):
         if index in changing:
             found = f"{graph.tensors[index].name or f'tensor {index}'} has more than one"
-            return Verdict(operator.index, False, "one_value", ONE_VALUE, found)
+            return Verdict.refused(operator.index, Broken("one_value", ONE_VALUE, found))
     return None
 
 
@@ -99,7 +135,7 @@ def with_host(
     if chosen is None:
         chosen = [index for plan in plans(graph) for index in plan.operators]
     return tuple(
-        Verdict(operator.index, False, ON_HOST, _ON_HOST_SENTENCE, operator.kind)
+        Verdict.refused(operator.index, Broken(ON_HOST, _ON_HOST_SENTENCE, operator.kind))
         if operator.index in chosen
         else verdict
         for operator, verdict in zip(graph.operators, verdicts, strict=True)

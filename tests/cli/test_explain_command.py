@@ -18,20 +18,27 @@ def test_explain_tells_npu_and_cpu_with_the_rule() -> None:
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["#", "operator", "shapes", "MAC%", "on", "why"]
     assert lines[1].split()[:2] == ["0", "CONV_2D"] and lines[1].endswith("NPU")
-    assert lines[11].split()[:2] == ["10", "SOFTMAX"] and lines[11].endswith("CPU  1")
-    assert "  1  The NPU takes CONV_2D, DEPTHWISE_CONV_2D, ADD, " in result.stdout
-    assert " Broken by operators " in " ".join(result.stdout.split())
+    assert lines[11].split()[:2] == ["10", "SOFTMAX"] and lines[11].endswith("CPU  2")
+    words = " ".join(result.stdout.split())
+    assert "1 The NPU takes no RESHAPE. Broken by operator 9. What it would bring: " in words
+    assert "1 operator, 0.0 % of the MACs, 1 part instead of 1." in words
     assert "digits.tflite on a311d: 9 of 11 operators and 100.0 % of" in result.stdout
     assert "\x1b" not in result.stdout
 
 
 def test_explain_json_has_all_of_it() -> None:
     found = json.loads(call("explain", DIGITS, "--json").stdout)
-    assert set(found) == {"model", "chip", "operators", "runs", "summary", "per_channel"}
-    assert found["summary"]["on_npu"] == 9
+    assert set(found) == {"model", "chip", "operators", "runs", "reasons", "summary", "per_channel"}
+    assert (found["summary"]["on_npu"], found["summary"]["npu_parts"]) == (9, 1)
     assert found["operators"][0]["on"] == "NPU" and found["operators"][0]["rule"] is None
     last = found["operators"][-1]
     assert (last["on"], last["rule"], last["found"]) == ("CPU", "operator", "SOFTMAX")
+    assert last["broken"] == [{key: last[key] for key in ("rule", "allowed", "found", "remedy")}]
+    assert found["operators"][0]["broken"] == []
+    assert [(r["rule"], r["kind"], r["operators"], r["alone"]) for r in found["reasons"]] == [
+        ("operator", "RESHAPE", [9], [9]),
+        ("operator", "SOFTMAX", [10], [10]),
+    ]
     assert [run["on"] for run in found["runs"]] == ["NPU", "CPU"]
     assert found["runs"][0]["bytes_in"] == 256
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     activation_exact,
     batch_of_one,
@@ -22,11 +22,13 @@ from lapilli.compiler.operators.weighted_sum import (
 )
 
 
+@relies_on(quantised_per_tensor)
 def scale_fits(case: Case) -> str | None:
     """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
     return scale_misfit(case, scales_of(case))
 
 
+@relies_on(quantised_per_tensor)
 def addition_exact(case: Case) -> str | None:
     """One-byte weights express an addition's two factors to within 0.9 output steps.
 

@@ -12,7 +12,7 @@ from lapilli.compiler.encode.table_functions import Function, target_of
 from lapilli.compiler.encode.tables import Judgement, Table
 from lapilli.compiler.every_byte import every_byte
 from lapilli.compiler.jobs import ImageSize, View
-from lapilli.compiler.operators.record import Case, Rule
+from lapilli.compiler.operators.record import Case, Rule, relies_on
 from lapilli.compiler.operators.rules import (
     BYTES_BELOW,
     batch_of_one,
@@ -40,12 +40,14 @@ RECORDED: Mapping[str, Recorded] = MappingProxyType(
 # ------------------------------------------------------------------------------------------- rules
 
 
+@relies_on(operands_present)
 def same_shape(case: Case) -> str | None:
     """Input and output have the same shape."""
     source, target = case.input(0).shape, case.output().shape
     return None if source == target else f"{list(source)} -> {list(target)}"
 
 
+@relies_on(operands_present, batch_of_one)
 def look_up_size(case: Case) -> str | None:
     """Images that go through a table have at most 65535 rows, columns and channels, and fewer than
     2^28 bytes.
@@ -59,6 +61,7 @@ def look_up_size(case: Case) -> str | None:
     return None
 
 
+@relies_on(eight_bit, quantised_per_tensor)
 def table_exact(case: Case) -> str | None:
     """A look-up table, whose entries lie up to 8 bytes apart, gives every one of the 256 bytes to
     within 1 of the CPU.

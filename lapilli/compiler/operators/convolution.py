@@ -10,7 +10,7 @@ from lapilli.compiler.encode import requantise
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import ImageSize, Kernels
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     activation_exact,
     batch_of_one,
@@ -39,6 +39,7 @@ def _options(operator: Operator) -> Convolution:
 # ------------------------------------------------------------------------------------------- rules
 
 
+@relies_on(operands_present)
 def constant_weights(case: Case) -> str | None:
     """Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."""
     weights = case.input(WEIGHTS)
@@ -53,17 +54,20 @@ def constant_weights(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present, constant_weights)
 def weights_centred(case: Case) -> str | None:
     """int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other).
 
     Remedy: Quantise the weights symmetrically, as converters do.
     """
     weights = case.input(WEIGHTS)
-    assert weights.quantization is not None
+    if weights.quantization is None:
+        return None  # another rule's concern
     point = weights.quantization.zero_point - MIDDLE
     return f"zero point {point}" if weights.signed and point else None
 
 
+@relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
 def shapes_agree(case: Case) -> str | None:
     """The shapes of image, weights, bias and output belong together."""
     source, weights = case.input(IMAGE).shape, case.input(WEIGHTS).shape
@@ -86,6 +90,7 @@ def shapes_agree(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def no_dilation(case: Case) -> str | None:
     """Dilation is 1.
 
@@ -96,6 +101,7 @@ def no_dilation(case: Case) -> str | None:
     return None if found == (1, 1) else f"dilation {found[0]}x{found[1]}"
 
 
+@relies_on(operands_present)
 def stride_one_or_two(case: Case) -> str | None:
     """Strides are 1 or 2, the same for rows and columns.
 
@@ -106,6 +112,7 @@ def stride_one_or_two(case: Case) -> str | None:
     return None if found in ((1, 1), (2, 2)) else f"stride {found[0]}x{found[1]}"
 
 
+@relies_on(constant_weights)
 def kernel_size(case: Case) -> str | None:
     """Kernels are no larger than the chip takes (A311D: 11x11).
 
@@ -117,6 +124,7 @@ def kernel_size(case: Case) -> str | None:
     return None
 
 
+@relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
 def padding_reaches(case: Case) -> str | None:
     """Padding before the image fits the chip's offset field (A311D: up to 8)."""
     before = padding_before(case.graph, case.operator)
@@ -125,6 +133,7 @@ def padding_reaches(case: Case) -> str | None:
     return None
 
 
+@relies_on(constant_weights, quantised_per_tensor)
 def scale_fits(case: Case) -> str | None:
     """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
     image, weights, output = (

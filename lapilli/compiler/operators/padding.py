@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.encode import moves
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     batch_of_one,
     eight_bit,
@@ -20,6 +20,7 @@ IMAGE, AMOUNTS = 0, 1
 """Positions among the inputs."""
 
 
+@relies_on(operands_present)
 def pad_of_rows_and_columns(case: Case) -> str | None:
     """Padding is constant and adds rows and columns only.
 
@@ -34,6 +35,7 @@ def pad_of_rows_and_columns(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def pad_keeps_values(case: Case) -> str | None:
     """Padding does not change scale or zero point.
 
@@ -46,6 +48,7 @@ def pad_keeps_values(case: Case) -> str | None:
     return None if pairs[0] == pairs[1] else f"{pairs[0]} -> {pairs[1]}"
 
 
+@relies_on(image_of_four_dimensions, pad_of_rows_and_columns)
 def pad_shapes_agree(case: Case) -> str | None:
     """The padded image has the size that the paddings say."""
     source, target = case.input(IMAGE).shape, case.output().shape

@@ -19,7 +19,8 @@ from lapilli.compiler.operators.byte_function import (
     look_up,
     quantization_of,
 )
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
+from lapilli.compiler.operators.rules import batch_of_one, image_extents, operands_present
 from lapilli.model.graph import Graph, Operator
 
 IMAGE, SLOPES = 0, 1
@@ -31,6 +32,7 @@ MOST_RUNS = 16
 # ------------------------------------------------------------------------------------------- rules
 
 
+@relies_on(operands_present, batch_of_one)
 def few_slopes(case: Case) -> str | None:
     """The slopes are constant bytes, one for all or one a channel, of which neighbours are so often
     alike that there are at most 16 runs.
@@ -42,7 +44,7 @@ def few_slopes(case: Case) -> str | None:
         return f"{slopes.name} is {'computed' if slopes.data is None else slopes.dtype}"
     if len(np.unique(slopes.data)) == 1:
         return None
-    channels = case.input(IMAGE).shape[-1]
+    channels = image_extents(case.input(IMAGE).shape)[2]
     if slopes.size != channels or slopes.shape[-1] != channels:
         return f"slopes of shape {list(slopes.shape)} for {channels} channels"
     runs = len(list(_runs(slopes.data)))

@@ -10,7 +10,8 @@ from lapilli.compiler.operators.byte_function import (
     quantization_of,
     table_exact,
 )
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
+from lapilli.compiler.operators.rules import eight_bit, quantised_per_tensor
 from lapilli.model.graph import Graph, Operator
 
 
@@ -19,6 +20,7 @@ def _alike(graph: Graph, operator: Operator) -> bool:
     return (first.scale, first.zero_point) == (second.scale, second.zero_point)
 
 
+@relies_on(eight_bit, quantised_per_tensor)
 def rescaled_exactly(case: Case) -> str | None:
     """A QUANTIZE gives every value the byte it has (the same scale, and zero points that differ as
     the types do), or a look-up table gives all 256 bytes to within 1 of the CPU.

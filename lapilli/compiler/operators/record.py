@@ -67,6 +67,26 @@ Rule: TypeAlias = Callable[[Case], "str | None"]
 hold; its second paragraph, after "Remedy:", what a user can do where it does not."""
 
 
+_RELIES_ON = "relies_on"
+
+
+def relies_on(*rules: Rule) -> Callable[[Rule], Rule]:
+    """A rule that can be asked where these hold, whatever else is broken; one without this mark
+    relies on all that stand before it in its record."""
+
+    def mark(rule: Rule) -> Rule:
+        setattr(rule, _RELIES_ON, rules)
+        return rule
+
+    return mark
+
+
+def relied_on(rule: Rule) -> tuple[Rule, ...] | None:
+    """What a rule relies on; None if on all before it."""
+    found: tuple[Rule, ...] | None = getattr(rule, _RELIES_ON, None)
+    return found
+
+
 @dataclass(frozen=True)
 class OperatorRecord:
     """An operator or a family of them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lapilli.compiler.operators.record import Case
+from lapilli.compiler.operators.record import Case, relies_on
 from lapilli.model.geometry import SIDE_MAXIMUM
 from lapilli.model.graph import Activation, Addition, Convolution
 
@@ -20,6 +20,7 @@ def image_extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return padded[1], padded[2], padded[3]
 
 
+@relies_on()
 def operands_present(case: Case) -> str | None:
     """The operator has all its inputs, and one output."""
     needed, wanted = case.record.needed, case.record.outputs
@@ -30,6 +31,7 @@ def operands_present(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def operands_computed(case: Case) -> str | None:
     """Images that go in are computed, not constant.
 
@@ -41,6 +43,7 @@ def operands_computed(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def eight_bit(case: Case) -> str | None:
     """Inputs and outputs are bytes: uint8 or int8.
 
@@ -53,6 +56,7 @@ def eight_bit(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def quantised_per_tensor(case: Case) -> str | None:
     """Every tensor has one scale above 0 and one zero point from 0 to 255.
 
@@ -72,6 +76,7 @@ def quantised_per_tensor(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def batch_of_one(case: Case) -> str | None:
     """Images have up to four dimensions, none of them 0, and a batch of 1.
 
@@ -84,6 +89,7 @@ def batch_of_one(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def image_of_four_dimensions(case: Case) -> str | None:
     """Input and output of a convolution or padding have four dimensions."""
     for tensor in case.images:
@@ -92,6 +98,7 @@ def image_of_four_dimensions(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present, batch_of_one)
 def image_size(case: Case) -> str | None:
     """Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 into
     a convolution with stride 2).
@@ -111,6 +118,7 @@ def image_size(case: Case) -> str | None:
     return None
 
 
+@relies_on(operands_present)
 def activation_exact(case: Case) -> str | None:
     """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6.
 
@@ -123,7 +131,8 @@ def activation_exact(case: Case) -> str | None:
         return None
     if options.activation is Activation.RELU6:
         quantization = case.output().quantization
-        assert quantization is not None
+        if quantization is None or not 0 < quantization.scale < np.inf:
+            return None  # another rule's concern
         highest = (255 - quantization.zero_point) * quantization.scale
         # The byte that stands for 6, rounded as LiteRT does when it prepares the kernel.
         six = quantization.zero_point + int(

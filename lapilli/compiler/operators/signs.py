@@ -5,11 +5,13 @@ from __future__ import annotations
 from lapilli.compiler.encode import table_functions as functions
 from lapilli.compiler.encode.table_functions import Function
 from lapilli.compiler.operators.byte_function import RULES, lowering, quantization_of
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
+from lapilli.compiler.operators.rules import quantised_per_tensor
 from lapilli.compiler.unsigned import MIDDLE
 from lapilli.model.graph import Graph, Operator
 
 
+@relies_on(quantised_per_tensor)
 def negated_in_place(case: Case) -> str | None:
     """A NEG has the same scale on both sides and zero points of 0, as int8: LiteRT's kernel looks
     at neither.

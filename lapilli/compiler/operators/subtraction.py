@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.operators import weighted_sum
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     activation_exact,
     batch_of_one,
@@ -24,11 +24,13 @@ from lapilli.compiler.operators.weighted_sum import (
 from lapilli.model.graph import Operator
 
 
+@relies_on(quantised_per_tensor)
 def scale_fits(case: Case) -> str | None:
     """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
     return scale_misfit(case, scales_of(case, subtract=True))
 
 
+@relies_on(quantised_per_tensor)
 def subtraction_exact(case: Case) -> str | None:
     """Two weights of at most 255 together express a subtraction's two factors to within 0.9 output
     steps.

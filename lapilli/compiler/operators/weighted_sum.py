@@ -8,12 +8,13 @@ from lapilli.compiler.encode.requantise import AdditionScales
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import AdditionIntent
 from lapilli.compiler.jobs import View
-from lapilli.compiler.operators.record import Case
-from lapilli.compiler.operators.rules import image_extents
+from lapilli.compiler.operators.record import Case, relies_on
+from lapilli.compiler.operators.rules import batch_of_one, image_extents, operands_present
 from lapilli.model.geometry import addition_image
 from lapilli.model.graph import Activation, Addition, Operator
 
 
+@relies_on(operands_present)
 def no_broadcast(case: Case) -> str | None:
     """Both operands and the result have the same shape.
 
@@ -25,6 +26,7 @@ def no_broadcast(case: Case) -> str | None:
     return " and ".join(str(list(s)) for s in shapes[:2]) + f" -> {list(shapes[2])}"
 
 
+@relies_on(operands_present, batch_of_one)
 def addition_size(case: Case) -> str | None:
     """The elements of an operand can be seen as an image of at most 8191 x 8191."""
     rows, columns, channels = image_extents(case.input(0).shape)
