@@ -19,13 +19,15 @@ import pytest
 from places import PACKAGE
 from places import REPOSITORY as ROOT
 
+from lapilli.compiler.schedule.levers.registry import EVERYTHING
+
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_architecture_picture as drawing
 from rooms import ROOMS
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")
+DOCUMENTS = (ARCHITECTURE, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "schedules.md")
 A_FILE_EACH = ("cli", "compiler/fusions", "compiler/operators", "compiler/ways", "reference")
 """A file in these is called like the command, operator or way it is about, as the page says."""
 PATH = re.compile(r"[\w./-]+\.(?:py|md|json|js|css|c|svg)|[\w./-]+/")
@@ -126,9 +128,20 @@ def test_the_texts_of_the_picture_fit_their_boxes() -> None:
             assert longest <= width - 2 * drawing.PADDING, box.name
 
 
-def test_the_page_of_operators_is_current() -> None:
-    tool = ROOT / "tools" / "make_operator_table.py"
+@pytest.mark.parametrize("tool", ["make_operator_table", "make_schedule_page"])
+def test_a_generated_page_is_current(tool: str) -> None:
     found = subprocess.run(
-        [sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 0, found.stdout
+
+
+def test_every_lever_has_a_section_with_a_picture() -> None:
+    page = (ROOT / "docs" / "schedules.md").read_text()
+    sections = {part.splitlines()[0]: part for part in page.split("\n### ")[1:]}
+    assert set(sections) == {lever.name for lever in EVERYTHING}
+    for name, section in sections.items():
+        assert section.count("```") == 2, name
