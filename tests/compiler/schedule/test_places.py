@@ -12,8 +12,8 @@ import pytest
 from digests import CHIPS
 from numpy.typing import NDArray
 from rule_checks import chip
+from scheduled_parts import scheduled_parts
 from shared_data import shared_data
-from test_work import scheduled_parts
 from tp_by_hand import run_move
 
 from lapilli.compiler.emit import ScheduledNn, emit

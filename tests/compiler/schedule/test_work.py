@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from digests import CHIPS
 from rule_checks import chip
+from scheduled_parts import DEFAULT, scheduled_parts
 from shared_data import shared_data
 from small_program import small_model
 
-from lapilli.compiler import partition, verdict
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.schedule.work import nn_work, tp_work
-from lapilli.compiler.stages import SCHEDULES, CompileOptions, ScheduledPart, schedule_part
+from lapilli.compiler.stages import SCHEDULES, CompileOptions, ScheduledPart
 from lapilli.emulator.work import WorkReader, memory_of
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
@@ -28,19 +28,6 @@ from lapilli.model.graph import Graph
 from lapilli.timing.constants import constants_of
 from lapilli.timing.cycles import charge
 from lapilli.timing.work import Work
-
-DEFAULT = CompileOptions()
-
-
-def scheduled_parts(
-    graph: Graph, on: Chip, schedule: str, options: CompileOptions = DEFAULT
-) -> Iterator[ScheduledPart]:
-    taken = [found.supported for found in verdict.judge_all(graph, on, options.rules)]
-    for part in partition.partition(graph, taken):
-        if part.on_npu:
-            yield schedule_part(
-                graph, part.operators, on, schedule, part.inputs, part.outputs, options
-            )
 
 
 def before(scheduled: ScheduledPart, on: Chip) -> Iterator[Work]:
