@@ -42,7 +42,9 @@ def blocks(document: Path) -> Iterator[list[str]]:
 
 
 def found(path: str) -> Path | None:
-    return next((base / path for base in (PACKAGE, ROOT) if (base / path).exists()), None)
+    return next(
+        (base / path for base in (PACKAGE, PACKAGE.parent, ROOT) if (base / path).exists()), None
+    )
 
 
 @cache

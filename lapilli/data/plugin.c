@@ -6,6 +6,7 @@
  * sys.path, separated by newlines) and LIBPYTHON (Python's own library, or ""). Python's functions are declared here
  * because its headers need not be installed.
  */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ extern Object *PyObject_Str(Object *object);
 extern Object *PyDict_New(void);
 extern int PyDict_SetItemString(Object *dict, const char *key, Object *value);
 extern Object *PyUnicode_FromString(const char *text);
+extern Object *PyUnicode_DecodeFSDefault(const char *text);
 extern const char *PyUnicode_AsUTF8(Object *text);
 extern Object *PySys_GetObject(const char *name);
 extern int PyList_Insert(Object *list, long index, Object *item);
@@ -74,6 +76,12 @@ static void start_python(void) {
   if (*LIBPYTHON) {
     dlopen(LIBPYTHON, RTLD_NOW | RTLD_GLOBAL);
   }
+  /* File names are bytes, whatever the program's locale: in C's, Python takes them for ASCII and
+   * doesn't find modules below a folder with another name. Later Pythons have the mode anyway. */
+  int *utf8_mode = dlsym(RTLD_DEFAULT, "Py_UTF8Mode");
+  if (utf8_mode) {
+    *utf8_mode = 1;
+  }
   Py_InitializeEx(0);
   Object *path = PySys_GetObject("path");
   const char *at = PYTHON_PATHS;
@@ -85,7 +93,7 @@ static void start_python(void) {
     }
     memcpy(one, at, length);
     one[length] = 0;
-    Object *item = PyUnicode_FromString(one);
+    Object *item = PyUnicode_DecodeFSDefault(one);
     free(one);
     if (!item || PyList_Insert(path, index, item)) {
       PyErr_Clear();

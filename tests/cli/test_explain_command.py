@@ -28,7 +28,16 @@ def test_explain_tells_npu_and_cpu_with_the_rule() -> None:
 
 def test_explain_json_has_all_of_it() -> None:
     found = json.loads(call("explain", DIGITS, "--json").stdout)
-    assert set(found) == {"model", "chip", "operators", "runs", "reasons", "summary", "per_channel"}
+    assert set(found) == {
+        "model",
+        "chip",
+        "operators",
+        "runs",
+        "reasons",
+        "summary",
+        "per_channel",
+        "notes",
+    }
     assert (found["summary"]["on_npu"], found["summary"]["npu_parts"]) == (9, 1)
     assert found["operators"][0]["on"] == "NPU" and found["operators"][0]["rule"] is None
     last = found["operators"][-1]

@@ -348,8 +348,11 @@ def test_auto_never_means_the_emulator(folder: Path, monkeypatch: pytest.MonkeyP
         ("--no-such-option",),
     ],
 )
-def test_options_that_can_not_be(folder: Path, options: tuple[str, ...]) -> None:
+def test_options_that_can_not_be(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
     """The last ones do not go with a classifier."""
+    monkeypatch.chdir(tmp_path)
     code, text = failure(folder / "one.tflite", "--input", folder / "grey.png", *options)
     assert code == ExitCode.USAGE
     assert text

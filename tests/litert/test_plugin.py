@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from importlib.resources import files
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from patience import PATIENCE
+from places import IMPORTABLE, PACKAGE
 
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import plugin, plugin_build
@@ -99,18 +101,39 @@ def test_bad_options_are_reported_by_name(library: Path) -> None:
 def test_a_c_program_creates_and_destroys_delegates(
     library: Path, tmp_path: Path, key: str, value: str, code: int, text: str
 ) -> None:
-    source, program = tmp_path / "host.c", tmp_path / "host"
-    source.write_text(HOST)
+    done = in_c(library, tmp_path, key, value)
+    assert (done.returncode, done.stdout.startswith(text)) == (code, True), done
+
+
+@needs_compiler
+@pytest.mark.skipif(plugin_build.needs_python_process(), reason="Python without shared library")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_c_program_finds_the_package_below_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    """In C's locale, too, which services have."""
+    below = tmp_path / "für alles"
+    below.mkdir()
+    (below / "lapilli").symlink_to(PACKAGE)
+    paths = [str(below), *(path for path in plugin_build._module_paths() if path != IMPORTABLE)]
+    monkeypatch.setattr(plugin_build, "_module_paths", lambda: paths)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = in_c(plugin_build.plugin_path(), tmp_path, "device", "emulator:a311d", LC_ALL=locale)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done
+
+
+def in_c(
+    library: Path, folder: Path, key: str, value: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """What a program in C says that makes a delegate with one option."""
+    source, program = folder / "host.c", folder / "host"
+    source.write_text(HOST, encoding="utf-8")
     compiler = plugin_build._compiler()
     subprocess.run([compiler, "-o", program, source, "-ldl"], check=True)
-    done = subprocess.run(
-        [program, library, key, value],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stdout.startswith(text)) == (code, True), done
+    return subprocess.run(
+        [program, library, key, value], capture_output=True, text=True, check=False,
+        timeout=PATIENCE, env={**os.environ, **variables},
+    )  # fmt: skip
 
 
 @needs_compiler
