@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from patience import PATIENCE
-from places import IMPORTABLE, PACKAGE
+from places import PACKAGE
 
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import plugin, plugin_build
@@ -115,7 +115,7 @@ def test_a_c_program_finds_the_package_below_any_name(
     below = tmp_path / "für alles"
     below.mkdir()
     (below / "lapilli").symlink_to(PACKAGE)
-    paths = [str(below), *(path for path in plugin_build._module_paths() if path != IMPORTABLE)]
+    paths = [str(below), *plugin_build._module_paths()]
     monkeypatch.setattr(plugin_build, "_module_paths", lambda: paths)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     done = in_c(plugin_build.plugin_path(), tmp_path, "device", "emulator:a311d", LC_ALL=locale)
