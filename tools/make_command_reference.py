@@ -80,8 +80,10 @@ KEYS = {
     "compile": """
 `model` and `model_sha256`, `output` (the file) and `output_bytes`, `chip`, `schedule`, `digest`,
 `operators` and `operators_on_npu` (counts), `parts` (each with `operators`, indices in the .tflite,
-`jobs`, `command_words` and `buffer_bytes`), `jobs`, `coefficient_bytes`, `seconds`, `notes` (what
-the model has beside its main graph), `from_cache` (whether it was compiled before), and
+`jobs`, `command_words`, `buffer_bytes`, and what its tensors take: `tensor_bytes`,
+`tensor_bytes_apart` if each had a buffer, `tensor_bytes_alive` in the busiest job), `jobs`,
+`coefficient_bytes`, `seconds`, `notes` (what the model has beside its main graph), `from_cache`
+(whether it was compiled before), and
 `per_channel`: what one scale a layer costs where the model has more, or null. That has `mode`,
 `samples` (how many) and their `source`, `jobs`, `units` (whether channels have units of their own),
 `output_steps` (mean difference), `decibels`, `same_first` (samples with the same first class), and
@@ -118,7 +120,10 @@ and `image`: the files written, if any.
 A job is one instruction, in stream order (a TP operation on four cores gives four): `unit` (`NN` or
 `TP`), `operator` (index in the .tflite), `words` (of the instruction, with the addresses that would
 be submitted) and `coefficients` (`bytes` and `sha256` of header and core streams, without the
-padding behind the last core's), which is null if there are none.
+padding behind the last core's), which is null if there are none. `memory`: what the part's tensors
+take, `bytes`, `bytes_apart` if each had a buffer, `bytes_alive` in the busiest job, and `regions`,
+each with `buffer`, `offset`, `bytes`, `first_job` and `last_job`; null if the program does not
+tell.
 """,
     "requantise": """
 `output` (the file) and `per_channel`, as in `compile --json`.

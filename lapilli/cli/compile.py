@@ -45,6 +45,11 @@ class Summary:
         return sum(len(part.jobs) for part in self.program.parts)
 
     @property
+    def tensor_bytes(self) -> int:
+        """Buffers of all parts' tensors."""
+        return sum(part.memory.taken for part in self.program.parts if part.memory is not None)
+
+    @property
     def coefficient_bytes(self) -> int:
         """Header and core streams of all jobs."""
         jobs = (job for part in self.program.parts for job in part.jobs)
@@ -84,6 +89,7 @@ class Summary:
     is_flag=True,
     help="Let the NPU take what the delegate does on the host behind a detector.",
 )
+@click.option("--no-memory-reuse", is_flag=True, help="Give every tensor memory of its own.")
 @click.option(
     "--without",
     multiple=True,
@@ -118,6 +124,7 @@ def compile_command(
     no_kernel_cache: bool,
     only_divisible_channels: bool,
     no_postprocess: bool,
+    no_memory_reuse: bool,
     without: tuple[str, ...],
     experimental: tuple[str, ...],
     effort: int,
@@ -135,6 +142,7 @@ def compile_command(
         not no_kernel_cache,
         only_divisible_channels,
         not no_postprocess,
+        not no_memory_reuse,
         frozenset(without),
         frozenset(experimental),
         effort,
@@ -186,6 +194,7 @@ def _line(summary: Summary) -> str:
         f"{summary.output}: {program.chip}, schedule {program.schedule}: "
         f"{text.count(len(program.parts), 'part')}, {text.count(summary.jobs, 'job')}, "
         f"{text.size(summary.coefficient_bytes)} of coefficients, "
+        f"{text.size(summary.tensor_bytes)} for tensors, "
         f"{summary.operators - summary.on_cpu} of {text.count(summary.operators, 'operator')} "
         f"on the NPU; {summary.seconds:.2f} s{', from the cache' if summary.from_cache else ''}"
     )
@@ -209,6 +218,9 @@ def _json(summary: Summary, prepared: compiler.Prepared) -> dict[str, Any]:
                 "jobs": len(part.jobs),
                 "command_words": len(part.commands),
                 "buffer_bytes": sum(buffer.size for buffer in part.buffers),
+                "tensor_bytes": part.memory.taken if part.memory else None,
+                "tensor_bytes_apart": part.memory.apart if part.memory else None,
+                "tensor_bytes_alive": part.memory.alive if part.memory else None,
             }
             for part in program.parts
         ],

@@ -92,12 +92,26 @@ def _part(part: Part, number: int, chip: Chip, everything: bool, width: int) -> 
         content = "" if buffer.data is None else f"{buffer.data.size} bytes"
         line = f"  {i:6}  {buffer.role:12}  {buffer.address:#010x}  {buffer.size:<10}  {content}"
         yield line.rstrip()
+    if part.memory is not None:
+        alive = text.size(part.memory.alive)
+        found = text.memory(part.memory.taken, part.memory.apart)
+        found += f"; the busiest job needs {alive}"
+        yield from text.wrapped("  tensors  ", found, width)
+        if everything:
+            yield from _regions(part)
     for job in disassemble.jobs(part, chip):
         yield ""
         yield from _job(part, job, chip, everything, width)
     yield ""
     yield _heading(f"part {number}: command stream")
     yield from _packets(packets(part), width)
+
+
+def _regions(part: Part) -> Iterator[str]:
+    """What lies where, and which jobs need it."""
+    yield "  buffer  offset      bytes       jobs"
+    for r in part.regions:
+        yield f"  {r.buffer:6}  {r.offset:<10}  {r.size:<10}  {r.first} to {r.last}"
 
 
 def _binding(binding: Binding) -> str:
@@ -121,7 +135,7 @@ def _job(
         f"{Place(job.buffer, job.offset)}"
     )
     if listing.touches:
-        places = (f"{_role(part, place.buffer)} {place}" for _, place in listing.touches)
+        places = (f"{_role(part, place, listing.number)} {place}" for _, place in listing.touches)
         yield from text.wrapped("  touches ", ", ".join(places), width)
     if listing.coefficients is not None:
         yield from text.wrapped("  coefficients ", _coefficients(listing.coefficients), width)
@@ -139,8 +153,23 @@ def _job(
         yield f"  word {word} has bits {bits:#010x} set, which no field declares"
 
 
-def _role(part: Part, buffer: int) -> str:
-    return part.buffers[buffer].role
+def _role(part: Part, place: Place, job: int) -> str:
+    """What lies there while the job runs: of a shared buffer, the tensor."""
+    for region in part.regions:
+        if (
+            region.buffer == place.buffer
+            and region.offset <= place.offset < region.offset + region.size
+            and region.first <= job <= region.last
+        ):
+            inside = range(region.offset, region.offset + region.size)
+            for role, bindings, whole in (
+                ("input", part.inputs, region.first == 0),
+                ("output", part.outputs, region.last == len(part.jobs) - 1),
+            ):
+                if whole and any(b.buffer == place.buffer and b.offset in inside for b in bindings):
+                    return role
+            return "tensor"
+    return part.buffers[place.buffer].role
 
 
 def _coefficients(summary: CoefficientSummary) -> str:

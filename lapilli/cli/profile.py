@@ -139,6 +139,14 @@ def summary(found: Profile, width: int) -> Iterator[str]:
         f"{name} {100 * cycles / total['npu_cycles']:.1f} %"
         for name, cycles in total["cycles_by_bound"].items()
     )
+    memory = [part.memory for part in found.parts if part.memory is not None]
+    if memory:
+        lines.append(
+            (
+                "tensors take",
+                text.memory(sum(m.taken for m in memory), sum(m.apart for m in memory)),
+            )
+        )
     lines += [
         ("waits for", spent),
         (

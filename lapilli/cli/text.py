@@ -32,6 +32,11 @@ def size(count: int) -> str:
     return f"{count} bytes"
 
 
+def memory(taken: int, apart: int) -> str:
+    """What tensors take, as in ``1.2 MiB, one buffer each would be 5.2 MiB``."""
+    return f"{size(taken)}, one buffer each would be {size(apart)}"
+
+
 def shape(extents: tuple[int, ...]) -> str:
     """As in ``1x224x224x3``; a scalar is ``[]``."""
     return "x".join(map(str, extents)) or "[]"

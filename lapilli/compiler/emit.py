@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.compiler import memory_plan
 from lapilli.compiler.generations import Generation, generation_of
 from lapilli.compiler.jobs import Coefficients, Crossing, NnJob, PartJobs, TpInstruction, TpJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling
@@ -17,9 +19,8 @@ from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.commands import Register
 from lapilli.model.graph import Graph
-from lapilli.program.program import Binding, BufferSpec, Job, Part, Relocation, Words
+from lapilli.program.program import PAGE, Binding, BufferSpec, Job, Part, Region, Relocation, Words
 
-PAGE = 4096
 ADDRESS_END = 1 << 32
 INSTRUCTIONS, COEFFICIENTS, FIRST_STORAGE = 0, 1, 2
 """Buffer numbers of a part."""
@@ -186,9 +187,13 @@ def _tp_instruction(
 
 
 def emit(
-    graph: Graph, unscheduled: PartJobs, scheduled: Sequence[ScheduledNn | TpJob], chip: Chip
+    graph: Graph,
+    unscheduled: PartJobs,
+    scheduled: Sequence[ScheduledNn | TpJob],
+    chip: Chip,
+    regions: Sequence[memory_plan.Region] = (),
 ) -> Part:
-    """The part with default addresses in place."""
+    """The part with default addresses in place; ``regions``: where its tensors lie."""
     assembly = _Assembly()
     for item in scheduled:
         if isinstance(item, TpJob):
@@ -210,6 +215,7 @@ def emit(
         jobs=tuple(assembly.jobs),
         inputs=_bindings(graph, unscheduled.inputs),
         outputs=_bindings(graph, unscheduled.outputs),
+        regions=_regions(regions, scheduled),
     )
     return _at_default_addresses(part)
 
@@ -249,21 +255,32 @@ def _bindings(graph: Graph, crossings: tuple[Crossing, ...]) -> tuple[Binding, .
     return tuple(found)
 
 
+def _regions(
+    regions: Sequence[memory_plan.Region], scheduled: Sequence[ScheduledNn | TpJob]
+) -> tuple[Region, ...]:
+    """The same, with lives counted in instructions."""
+    counts = [len(job.instructions) if isinstance(job, TpJob) else 1 for job in scheduled]
+    ends = list(accumulate(counts))
+    return tuple(
+        Region(
+            FIRST_STORAGE + region.storage,
+            region.offset,
+            region.size,
+            ends[region.life.first] - counts[region.life.first],
+            ends[region.life.last] - 1,
+        )
+        for region in regions
+        if ends
+    )
+
+
 def _at_default_addresses(part: Part) -> Part:
     commands, contents = part.place([buffer.address for buffer in part.buffers])
     buffers = tuple(
         BufferSpec(b.role, b.size, b.address, contents.get(i, b.data))
         for i, b in enumerate(part.buffers)
     )
-    return Part(
-        part.operators,
-        buffers,
-        part.relocations,
-        commands_readonly(commands),
-        part.jobs,
-        part.inputs,
-        part.outputs,
-    )
+    return replace(part, buffers=buffers, commands=commands_readonly(commands))
 
 
 def commands_readonly(commands: Words) -> Words:

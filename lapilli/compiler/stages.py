@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lapilli.compiler import memory_plan, verdict
 from lapilli.compiler import partition as partitioning
-from lapilli.compiler import verdict
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
 from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.lower import lower
+from lapilli.compiler.memory_plan import Region
 from lapilli.compiler.operators.record import Rule
 from lapilli.compiler.operators.rules import divisible_channels
 from lapilli.compiler.options import LoweringOptions
@@ -51,6 +52,9 @@ class CompileOptions:
     ``postprocess``: leave to the host what the delegate does there itself, a detector's
     post-processing with what stands in front of it.
 
+    ``memory_reuse``: let tensors share memory that are not needed at the same time; the reference
+    schedule gives each its own, as the recorded driver does.
+
     ``without``: levers of the best schedule that are not pulled, ``experimental``: ones that are
     (docs/schedules.md). ``effort``: 0 keeps to the reference's tiles, 2 looks at more than 1.
 
@@ -62,6 +66,7 @@ class CompileOptions:
     kernel_cache: bool = True
     only_divisible_channels: bool = False
     postprocess: bool = True
+    memory_reuse: bool = True
     without: frozenset[str] = frozenset()
     experimental: frozenset[str] = frozenset()
     effort: int = 1
@@ -120,17 +125,18 @@ def compile_part(
     entering = borders.inputs if inputs is None else tuple(inputs)
     leaving = borders.outputs if outputs is None else tuple(outputs)
     found = schedule_part(graph, operators, chip, schedule, entering, leaving, options)
-    part = emit(graph, found.part, found.jobs, chip)
+    part = emit(graph, found.part, found.jobs, chip, found.regions)
     return replace(part, source=part_digest(graph, operators, entering, leaving))
 
 
 @dataclass(frozen=True)
 class ScheduledPart:
     """A part with everything chosen and no byte of an instruction written: its ``jobs`` in
-    order."""
+    order, and the ``regions`` that its tensors have in its storages."""
 
     part: PartJobs
     jobs: tuple[ScheduledNn | TpJob, ...]
+    regions: tuple[Region, ...] = ()
 
 
 def schedule_part(
@@ -154,9 +160,32 @@ def schedule_part(
     lowered = lower(fuse(as_unsigned(cut), chip), chip, wishes)
     part = realise(lowered, chip, wishes)
     if not wishes.as_recorded and options.image_cache and options.kernel_cache:
-        return _best(part, chip, options)
-    jobs = (job if isinstance(job, TpJob) else _schedule(job, chip, options) for job in part.jobs)
-    return ScheduledPart(part, tuple(jobs))
+        found = _best(part, chip, options)
+    else:
+        found = ScheduledPart(
+            part,
+            tuple(
+                job if isinstance(job, TpJob) else _schedule(job, chip, options)
+                for job in part.jobs
+            ),
+        )
+    return _in_memory(found, options.memory_reuse and not wishes.as_recorded)
+
+
+def _in_memory(found: ScheduledPart, share: bool) -> ScheduledPart:
+    """The same with its tensors' places, in memory that they ``share`` or in buffers of their
+    own."""
+    plan = memory_plan.shared(found.part) if share else memory_plan.apart(found.part)
+    jobs = tuple(map(_with_job, found.jobs, plan.part.jobs))
+    return ScheduledPart(plan.part, jobs, plan.regions)
+
+
+def _with_job(scheduled: ScheduledNn | TpJob, job: NnJob | TpJob) -> ScheduledNn | TpJob:
+    """What was chosen for a job, for the same one elsewhere."""
+    if isinstance(scheduled, TpJob) or isinstance(job, TpJob):
+        assert isinstance(job, TpJob), "jobs keep their order"
+        return job
+    return replace(scheduled, job=job)
 
 
 def _best(part: PartJobs, chip: Chip, options: CompileOptions) -> ScheduledPart:

@@ -82,7 +82,8 @@ def profile_graph(
     if measured is not None and measured.on_board:
         notes[0] = BOARD_NOTE
         notes.insert(1, _counting_note(measured))
-    return _assemble(subject, chip, jobs, operators, measured, graph, tuple(notes))
+    found = _assemble(subject, chip, jobs, operators, measured, graph, tuple(notes))
+    return _with_memory(found, parts)
 
 
 def profile_program(program: Program, device: str) -> Profile:
@@ -94,7 +95,9 @@ def profile_program(program: Program, device: str) -> Profile:
     operators = rows_of_jobs(jobs, chip)
     subject = Subject(program.model, "program", device, program.schedule)
     notes = (_modelled_note(chip), "A program has no operators of the CPU, and no tensor names.")
-    return _assemble(subject, chip, _with_rows(jobs, operators), operators, None, None, notes)
+    jobs = _with_rows(jobs, operators)
+    found = _assemble(subject, chip, jobs, operators, None, None, notes)
+    return _with_memory(found, program.parts)
 
 
 def profile_recording(recording: Recording, chip: Chip, name: str) -> Profile:
@@ -140,7 +143,15 @@ def _jobs_of(
     for number, part in enumerate(parts):
         operation = jobs[-1].operation + 1 if jobs else 0
         jobs += read_jobs(
-            part.commands, part.buffers, chip, part.jobs, number, len(jobs), operation, decoded
+            part.commands,
+            part.buffers,
+            chip,
+            part.jobs,
+            number,
+            len(jobs),
+            operation,
+            decoded,
+            part.regions,
         )
     return tuple(jobs)
 
@@ -201,6 +212,12 @@ def _parts(
             )
         )
     return tuple(found)
+
+
+def _with_memory(profile: Profile, parts: Sequence[Part]) -> Profile:
+    """What the tensors of each part take."""
+    found = (replace(record, memory=parts[record.number].memory) for record in profile.parts)
+    return replace(profile, parts=tuple(found))
 
 
 def _segments(

@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cached_property
 
 from lapilli.device.counters import Counters
+from lapilli.program.program import MemoryUse
 from lapilli.timing.cycles import Bound, Cycles
 from lapilli.timing.work import Traffic
 
@@ -108,7 +109,8 @@ class JobRecord:
 class PartRecord:
     """One submit. ``executing``: measured seconds from submit to fence, on a board only;
     ``copying``: measured seconds of copying in and out, None if it was not run.
-    ``counters``: what the kernel counted meanwhile, on a board that can."""
+    ``counters``: what the kernel counted meanwhile, on a board that can. ``memory``: what its
+    tensors take, None if that is not known."""
 
     number: int
     jobs: range
@@ -116,6 +118,7 @@ class PartRecord:
     executing: float | None = None
     copying: float | None = None
     counters: Counters | None = None
+    memory: MemoryUse | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
                 "seconds_measured": part.executing,
                 "copying_seconds_measured": part.copying,
                 **_counted(part),
+                "memory": _memory(part),
             }
             for part in profile.parts
         ],
@@ -57,6 +58,19 @@ def to_json(profile: Profile) -> dict[str, Any]:
         ],
         "edges": [list(edge) for edge in profile.edges],
         "notes": list(profile.notes),
+    }
+
+
+def _memory(part: PartRecord) -> Row | None:
+    """None where it is not known."""
+    found = part.memory
+    if found is None:
+        return None
+    return {
+        "bytes": found.taken,
+        "bytes_apart": found.apart,
+        "bytes_alive": found.alive,
+        "alive_by_job": list(found.by_job),
     }
 
 

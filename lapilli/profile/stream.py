@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lapilli.emulator.memory import ListedMemory
@@ -16,7 +16,7 @@ from lapilli.emulator.work import (
 from lapilli.errors import ModelError
 from lapilli.hw.chips import Chip
 from lapilli.profile.events import Coefficients, JobRecord, Limits, SramUse
-from lapilli.program.program import Job, Words
+from lapilli.program.program import Job, Region, Words
 from lapilli.timing.constants import TimingConstants, constants_of
 from lapilli.timing.cycles import charge
 from lapilli.timing.nn import peak_weights
@@ -47,19 +47,23 @@ class _Reader:
     """What is known while a stream is read."""
 
     memory: ListedMemory
-    writers: dict[int, dict[int, int]] = field(default_factory=dict)
-    """Buffer -> address written to -> operation that did it last."""
+    places: _Places
+    writers: dict[Hashable, dict[int, int]] = field(default_factory=dict)
+    """Place -> address written to -> operation that did it last."""
 
-    def dependencies(self, instruction: ReadInstruction, operation: int) -> list[int]:
-        """Operations that wrote into the buffer it reads; notes what it writes."""
+    def dependencies(self, instruction: ReadInstruction, operation: int, number: int) -> list[int]:
+        """Operations that wrote into the place it reads; notes what it writes."""
         unit, fields = instruction.start.unit, instruction.fields
         source, target = (
             (fields["in_image_address"], fields["out_image_address"])
             if unit == "NN"
             else (fields["in_image_base_address"], fields["out_image_base_address"])
         )
-        read = self.memory.buffer(f"{unit} input", source).address
-        written = self.memory.buffer(f"{unit} output", target).address
+        self.places.advance(number)
+        read, written = (
+            self.places.find(address) or self.memory.buffer(f"{unit} {what}", address).address
+            for what, address in (("input", source), ("output", target))
+        )
         found = sorted(set(self.writers.get(read, {}).values()) - {operation})
         writers = self.writers.setdefault(written, {})
         writers.pop(target, None)
@@ -67,6 +71,30 @@ class _Reader:
         if len(writers) > MOST_DEPENDENCIES:
             del writers[next(iter(writers))]
         return found
+
+
+class _Places:
+    """Which tensor lies at an address while an instruction runs. Without ``regions`` that is not
+    known, and a buffer counts as one."""
+
+    def __init__(self, regions: Sequence[Region], buffers: Sequence[SubmittedBuffer]) -> None:
+        self._buffers = buffers
+        self._coming = sorted(regions, key=lambda region: region.first, reverse=True)
+        self._alive: list[Region] = []
+
+    def advance(self, number: int) -> None:
+        """To instruction ``number``, the next one."""
+        self._alive = [region for region in self._alive if region.last >= number]
+        while self._coming and self._coming[-1].first <= number:
+            self._alive.append(self._coming.pop())
+
+    def find(self, address: int) -> Region | None:
+        """What lies there now."""
+        for region in self._alive:
+            start = self._buffers[region.buffer].address + region.offset
+            if start <= address < start + region.size:
+                return region
+        return None
 
 
 def read_jobs(
@@ -78,15 +106,17 @@ def read_jobs(
     first_job: int = 0,
     first_operation: int = 0,
     decoded: Decoded | None = None,
+    regions: Sequence[Region] = (),
 ) -> tuple[JobRecord, ...]:
     """The instructions of a stream; ``named`` are the program's jobs, one each.
 
-    ``decoded``: see WorkReader. ``row`` is the operation's number: whoever knows operators puts
-    theirs there. Raises Fault for a stream that can't be read, ModelError for one that starts
-    more than is named, Unsupported for a chip without timing constants.
+    ``decoded``: see WorkReader. ``regions``: where tensors lie that share buffers. ``row`` is the
+    operation's number: whoever knows operators puts theirs there. Raises Fault for a stream that
+    can't be read, ModelError for one that starts more than is named, Unsupported for a chip without
+    timing constants.
     """
     constants = constants_of(chip)
-    reader = _Reader(memory_of(buffers))
+    reader = _Reader(memory_of(buffers), _Places(regions, buffers))
     records: list[JobRecord] = []
     clock, operation = 0, first_operation - 1
     for i, instruction in enumerate(WorkReader(chip, decoded).read(commands, reader.memory)):
@@ -115,7 +145,7 @@ def read_jobs(
                 zero_run_bits=work.zero_run_bits,
                 coefficients=Coefficients(work.stored_bytes, work.dense_weights),
                 sram=SramUse(work.kernel_sram, work.image_sram),
-                after=tuple(reader.dependencies(instruction, operation)),
+                after=tuple(reader.dependencies(instruction, operation, i)),
             )
         )
         clock += cycles.total

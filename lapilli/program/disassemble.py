@@ -124,6 +124,28 @@ def _part_json(part: Part) -> dict[str, Any]:
         "outputs": [_binding_json(binding) for binding in part.outputs],
         "commands": part.commands.astype("<u4").tobytes().hex(),
         "jobs": [_job_json(part, job) for job in part.jobs],
+        "memory": _memory_json(part),
+    }
+
+
+def _memory_json(part: Part) -> dict[str, Any] | None:
+    """None for programs that don't tell."""
+    if part.memory is None:
+        return None
+    return {
+        "bytes": part.memory.taken,
+        "bytes_apart": part.memory.apart,
+        "bytes_alive": part.memory.alive,
+        "regions": [
+            {
+                "buffer": region.buffer,
+                "offset": region.offset,
+                "bytes": region.size,
+                "first_job": region.first,
+                "last_job": region.last,
+            }
+            for region in part.regions
+        ],
     }
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from lapilli.errors import ModelError
 
+PAGE = 4096
+"""Buffers take whole pages."""
 Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 
@@ -81,10 +83,39 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Memory of a tensor, or of some that lie in one another: ``size`` bytes at ``offset`` of
+    ``buffer``, needed from the instruction ``first`` of ``Part.jobs`` to ``last``, both included.
+    At other times others may lie there."""
+
+    buffer: int
+    offset: int
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """What a part's tensors take. ``taken``: bytes of their buffers; ``apart``: what a buffer for
+    each would take; ``by_job``: what each instruction needs to be there."""
+
+    taken: int
+    apart: int
+    by_job: tuple[int, ...]
+
+    @property
+    def alive(self) -> int:
+        """What the busiest instruction needs: no placement takes less."""
+        return max(self.by_job, default=0)
+
+
+@dataclass(frozen=True)
 class Part:
     """One submit. ``commands`` and the buffers' data hold the default addresses.
 
     ``source``: the digest of the graph's part that it does, or empty if that is not known.
+    ``regions``: where its tensors lie and when, or nothing if that is not known.
     """
 
     operators: tuple[int, ...]
@@ -95,6 +126,23 @@ class Part:
     inputs: tuple[Binding, ...]
     outputs: tuple[Binding, ...]
     source: str = ""
+    regions: tuple[Region, ...] = ()
+
+    @property
+    def memory(self) -> MemoryUse | None:
+        """What its tensors take; None if that is not known."""
+        if not self.regions:
+            return None
+        held = {region.buffer for region in self.regions}
+        changes = np.zeros(len(self.jobs) + 1, np.int64)
+        for region in self.regions:
+            changes[region.first] += region.size
+            changes[region.last + 1] -= region.size
+        return MemoryUse(
+            sum(self.buffers[i].size for i in held),
+            sum(-(-region.size // PAGE) * PAGE for region in self.regions),
+            tuple(changes.cumsum()[:-1].tolist()),
+        )
 
     def job_words(self, job: Job) -> Words:
         """The instruction's words as submitted at the default addresses."""

@@ -29,7 +29,17 @@ from lapilli.errors import ModelError
 from lapilli.files import check_regular, decoding, replacing
 from lapilli.hw import nn, tp
 from lapilli.hw.chips import find_by_name
-from lapilli.program.program import Binding, BufferSpec, Bytes, Job, Part, Program, Relocation
+from lapilli.program.program import (
+    PAGE,
+    Binding,
+    BufferSpec,
+    Bytes,
+    Job,
+    Part,
+    Program,
+    Region,
+    Relocation,
+)
 
 MAGIC = b"LAPILLI\n"
 VERSION = 1
@@ -40,8 +50,6 @@ LARGEST_FILE = 1 << 31
 LARGEST_HEADER = 1 << 24
 LARGEST_TOTAL = 1 << 32
 """Bytes that all buffers of a program may need together: the NPU's address space."""
-PAGE = 4096
-"""Buffers start at multiples of this."""
 ROLES = ("instruction", "coefficients", "input", "output", "tensor", "table")
 DTYPES = ("uint8", "int8")
 JOB_WORDS = {"NN": nn.WORDS, "TP": tp.WORDS}
@@ -113,6 +121,7 @@ def _part_header(part: Part) -> dict[str, Any]:
     return {
         "operators": list(part.operators),
         "source": part.source,
+        "regions": [[r.buffer, r.offset, r.size, r.first, r.last] for r in part.regions],
         "commands": len(part.commands),
         "buffers": [
             [b.role, b.size, b.address, None if b.data is None else len(b.data)]
@@ -344,9 +353,32 @@ class _Reader:
             tuple(sections["jobs"]),
             tuple(sections["inputs"]),
             tuple(sections["outputs"]),
-            # Programs of the first version have none.
-            self.text(table.get("source", "") if isinstance(table, dict) else "", "source"),
+            # Programs of the first version have neither.
+            self.text(self.optional(table, "source", ""), "source"),
+            self.regions(
+                self.optional(table, "regions", []), buffers, len(sections["jobs"]), index
+            ),
         )
+
+    def optional(self, table: object, name: str, absent: object) -> object:
+        """``table[name]`` if it is there."""
+        return table.get(name, absent) if isinstance(table, dict) else absent
+
+    def regions(
+        self, value: object, buffers: tuple[BufferSpec, ...], jobs: int, index: int
+    ) -> tuple[Region, ...]:
+        """Where the tensors of part ``index`` lie."""
+        found = []
+        for i, row in enumerate(self.items(value, "regions")):
+            self.where = f"part {index}, region {i}"
+            buffer, offset, size, first, last = self.items(row, "region", 5)
+            buffer = self.number(buffer, 0, len(buffers) - 1, "buffer")
+            size = self.number(size, 1, buffers[buffer].size, "size")
+            offset = self.number(offset, 0, buffers[buffer].size - size, "offset")
+            last = self.number(last, 0, jobs - 1, "last job")
+            first = self.number(first, 0, last, "first job")
+            found.append(Region(buffer, offset, size, first, last))
+        return tuple(found)
 
     def buffers(self, value: object, index: int) -> tuple[BufferSpec, ...]:
         """The buffers of part ``index`` with their data."""

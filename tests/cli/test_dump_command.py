@@ -18,7 +18,8 @@ def test_dump_shows_jobs_memory_and_packets(program: Path) -> None:
     for line in (
         "job 0: NN convolution, operator 0, instruction at buffer 0+0x0",
         "  VIP SRAM [K....",
-        "  touches coefficients buffer 1+0x0, input buffer 2+0x0, tensor buffer 3+0x0",
+        "  touches coefficients buffer 1+0x0, input buffer 2+0xf40, tensor buffer 2+0x0",
+        "  tensors  ",
         "part 0: command stream",
         "starts job 8: ",
     ):

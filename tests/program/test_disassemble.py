@@ -50,7 +50,11 @@ def test_the_json_object_has_the_agreed_keys_and_no_others(program: Program) -> 
     assert set(found) == {"chip", "parts"}
     assert found["chip"] == "a311d"
     (part,) = found["parts"]
-    assert set(part) == {"inputs", "outputs", "commands", "jobs"}
+    assert set(part) == {"inputs", "outputs", "commands", "jobs", "memory"}
+    memory = part["memory"]
+    assert memory["bytes_alive"] <= memory["bytes"] <= memory["bytes_apart"]
+    for region in memory["regions"]:
+        assert set(region) == {"buffer", "offset", "bytes", "first_job", "last_job"}
     assert part["inputs"] == [
         {"tensor": 0, "name": "image", "shape": [1, 16, 16, 1], "dtype": "uint8"}
     ]

@@ -195,6 +195,12 @@ P = ("parts", 0)
         (_set(*P, "inputs", 0, 4, to=77), "inputs 0: found buffer 77"),
         (_set(*P, "inputs", 0, 5, to=4000), "inputs 0: found offset 4000"),
         (_set(*P, "operators", 0, to="0"), "operators: found operator '0'"),
+        (_set(*P, "source", to=3), "operators: found source 3"),
+        (_set(*P, "regions", 0, 0, to=999), "region 0: found buffer 999"),
+        (_set(*P, "regions", 0, 1, to=1 << 40), "region 0: found offset"),
+        (_set(*P, "regions", 0, 2, to=0), "region 0: found size 0"),
+        (_set(*P, "regions", 0, 3, to=1 << 20), "region 0: found first job"),
+        (_set(*P, "regions", 0, 4, to=1 << 20), "region 0: found last job"),
     ],
 )
 def test_a_crafted_header_is_one_error(
@@ -207,9 +213,8 @@ def test_a_crafted_header_is_one_error(
 def test_all_buffers_together_stay_inside_the_address_space(program: Program) -> None:
     part = program.parts[0]
     half = dataclasses.replace(part.buffers[2], address=0x10000000, size=0x90000000)
-    small = dataclasses.replace(
-        part, buffers=(half,), relocations=(), jobs=(), inputs=(), outputs=()
-    )
+    nothing: Any = dict.fromkeys(("relocations", "jobs", "inputs", "outputs", "regions"), ())
+    small = dataclasses.replace(part, buffers=(half,), **nothing)
     twice = dataclasses.replace(program, parts=(small, small))
     with pytest.raises(ModelError, match="part 1: found buffers of"):
         program_file.from_bytes(program_file.to_bytes(twice), "x")

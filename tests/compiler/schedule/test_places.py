@@ -239,7 +239,7 @@ def broken_part(change: str) -> None:
     views = {
         "none": job.target,
         "beyond": replace(job.target, offset=scheduled.part.storages[job.target.storage].size),
-        "over its operand": replace(job.target, storage=job.source.storage),
+        "over its operand": replace(job.source, size=job.target.size),
         "a byte further": replace(job.target, offset=job.target.offset + 1),
     }
     jobs[number] = replace(item, job=replace(job, target=views[change]))
