@@ -38,7 +38,7 @@ REFUSED = {
     ONE_BY_ONE: "coefficient stream",
     FLAT: r"kernel_[xy]_size = 1[2-5] .* allowed is 1 to 11|two kernels are stored in output plane",
     RESHAPED: "two kernels are stored in output plane",
-    SQUARE: "its code ends at bit",
+    SQUARE: "their code takes",
 }
 """What the emulator may say to a stream that is wrong for this reason, if it runs it at all."""
 CASES = [(chip, name) for chip in BOTH for name in newer.names(chip)]
