@@ -53,7 +53,7 @@ def per_channel(default: str) -> Callable[[Command], Command]:
         "--per-channel",
         default=default,
         show_default=True,
-        metavar="[fast|best|groups=N|off]",
+        metavar="[fast|best|off]",
         help="What becomes of weights with a scale for each channel; off leaves them to the CPU.",
     )
     samples = click.option(

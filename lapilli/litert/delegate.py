@@ -58,9 +58,9 @@ class Delegate:
     of another folder. ``program``: a file that ``lapilli compile`` made of the same model, in place
     of the compiler; its schedule counts.
     ``per_channel``: what becomes of weights with a scale for each channel: ``fast``, ``best``
-    (better, takes ten times as long), ``groups=N`` (up to N jobs a layer), or ``off``, which leaves
-    them to the CPU. ``calibration``: a folder of pictures or an .npz file of inputs that it looks
-    at, in place of made-up pictures. See ``loss``.
+    (better, takes ten times as long), or ``off``, which leaves them to the CPU. ``calibration``: a
+    folder of pictures or an .npz file of inputs that it looks at, in place of made-up pictures.
+    See ``loss``.
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.

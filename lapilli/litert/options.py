@@ -14,7 +14,7 @@ _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
     "profile (bool), postprocess (bool or 'compiled'), "
     "cache (bool or a folder), program (a file's name), "
-    "per_channel ('fast', 'best', 'groups=N' or 'off'), calibration (a folder or .npz file)"
+    "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file)"
 )
 
 

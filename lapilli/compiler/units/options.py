@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from lapilli.errors import UsageError
 
-MODES: Final = ("fast", "best", "groups=N", "off")
-MOST_GROUPS: Final = 16
+MODES: Final = ("fast", "best", "off")
 
 
 @dataclass(frozen=True)
 class UnitOptions:
     """``steps`` of the search for units; ``samples`` to look at; ``positions``: output pixels of
-    a layer at which patches are taken; ``feedback``: round weights with error feedback;
-    ``groups``: jobs that a layer may become."""
+    a layer at which patches are taken; ``feedback``: round weights with error feedback."""
 
     mode: str
     steps: int
     samples: int
     positions: int
     feedback: bool
-    groups: int = 1
 
 
 FAST: Final = UnitOptions("fast", steps=40, samples=6, positions=512, feedback=False)
@@ -33,12 +30,8 @@ OFF: Final = UnitOptions("off", steps=0, samples=0, positions=0, feedback=False)
 def unit_options(mode: str) -> UnitOptions:
     """The options that ``--per-channel`` names; UsageError for anything else."""
     named = {options.mode: options for options in (FAST, BEST, OFF)}.get(mode)
-    if named is not None:
-        return named
-    head, _, number = mode.partition("=")
-    if head == "groups" and number.isdecimal() and 1 <= int(number) <= MOST_GROUPS:
-        return replace(BEST, mode=mode, groups=int(number))
-    raise UsageError(
-        f"unknown way {mode!r} with per-channel weights; known: {', '.join(MODES)}, "
-        f"N from 1 to {MOST_GROUPS}"
-    )
+    if named is None:
+        raise UsageError(
+            f"unknown way {mode!r} with per-channel weights; known: {', '.join(MODES)}"
+        )
+    return named

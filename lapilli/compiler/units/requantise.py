@@ -236,7 +236,7 @@ def _loss(task: _Task, objective: Objective, best: _Attempt, outputs: Mapping[in
             plan.layer.operator.index,
             plan.layer.operator.kind,
             task.graph.tensors[plan.layer.target].name,
-            1 if plan.groups is None else int(plan.groups.max()) + 1,
+            1,
             plan.exact is not None,
             value / whole,
             best.witness.decibels(plan.layer.operator.index),

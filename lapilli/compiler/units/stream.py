@@ -36,7 +36,6 @@ class LayerPlan:
     target_units: Floats
     weight: Floats
     exact: tuple[float, Integers] | None
-    groups: Integers | None = None
 
 
 def run_stream(
@@ -96,16 +95,9 @@ def _met(layer: Layer, values: Floats) -> Floats:
 
 
 def _scales(plan: LayerPlan, steps: Floats, energy: Floats) -> Floats:
-    """S of each output channel: one for all, or one for each group."""
-    weight = plan.weight * plan.target_units**2
-    groups = np.zeros(plan.layer.outputs, np.int64) if plan.groups is None else plan.groups
-    scales = np.ones(plan.layer.outputs)
-    for group in range(int(groups.max(initial=0)) + 1):
-        rows = groups == group
-        if rows.any():
-            seen = energy if len(energy) == 1 else energy[rows]
-            scales[rows] = choose_scale(steps[rows], seen, weight[rows])
-    return scales
+    """S of each output channel: one for all."""
+    scale = choose_scale(steps, energy, plan.weight * plan.target_units**2)
+    return np.full(plan.layer.outputs, scale)
 
 
 def _rounded(
