@@ -40,7 +40,7 @@ format: $(VENV)/.dev
 long: $(VENV)/.dev  ## every generated case instead of the sample
 	$(BIN)/python -m pytest -n $(JOBS) -q -m "long or not long" --long
 
-grid: $(VENV)/.dev  ## some 9,800 generated models on the emulator against LiteRT, with a summary
+grid: $(VENV)/.dev  ## some 13,600 generated models on the emulator against LiteRT, with a summary
 	$(BIN)/python tools/grid.py
 
 fuzz: $(VENV)/.dev  ## damaged command streams and models: 20,000, and a minute of them

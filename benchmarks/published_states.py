@@ -24,11 +24,12 @@ MOBILENET = "mobilenet_v1_1.0_224_quant"
 MOBILEDET = "ssdlite_mobiledet_coco_qat_postprocess"
 MODELS = (MOBILENET, MOBILEDET)
 SHORT = {MOBILENET: "MobileNetV1", MOBILEDET: "MobileDet"}
+KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD"})
 STATES = {
-    "dense": CompileOptions(False, False, True, True),
-    "zero_runs": CompileOptions(True, False, True, True),
-    "all_channels": CompileOptions(True, False, True, False),
-    "image_cache": CompileOptions(),
+    "dense": CompileOptions(False, False, True, True, kinds=KINDS),
+    "zero_runs": CompileOptions(True, False, True, True, kinds=KINDS),
+    "all_channels": CompileOptions(True, False, True, False, kinds=KINDS),
+    "image_cache": CompileOptions(kinds=KINDS),
 }
 """What the recorded driver could do, from January to February 2024."""
 POST_PROCESSING = "CUSTOM:TFLite_Detection_PostProcess"

@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from cases import Case
+from further_graphs import FurtherGraph
 from numpy.typing import NDArray
+from operator_cases import OperatorCase
 from random_graphs import RandomGraph
 from table_operators import TableCase
 
@@ -90,6 +92,11 @@ def compare(found: Array, expected: Array) -> Difference:
     return Difference(int(difference.max()), int(np.count_nonzero(difference)), found.size)
 
 
+def compare_all(found: Sequence[Array], expected: Sequence[Array]) -> Difference:
+    """Several tensors together."""
+    return total([compare(*pair) for pair in zip(found, expected, strict=True)])
+
+
 def total(differences: Sequence[Difference]) -> Difference:
     """The largest and the sums."""
     return Difference(
@@ -100,7 +107,9 @@ def total(differences: Sequence[Difference]) -> Difference:
 
 
 def check(
-    case: Case | TableCase | GraphCase, schedules: Sequence[str] = SCHEDULES, chip: str = CHIP.name
+    case: Case | OperatorCase | TableCase | GraphCase,
+    schedules: Sequence[str] = SCHEDULES,
+    chip: str = CHIP.name,
 ) -> list[Outcome]:
     """A case under each of the schedules; what is raised becomes an outcome."""
     action = check_graph if isinstance(case, GraphCase) else check_operator
@@ -117,8 +126,8 @@ def check(
 # ------------------------------------------------------------------------------------ one operator
 
 
-def check_operator(case: Case | TableCase, schedule: str, chip: str) -> Outcome:
-    """The one operator of a case: within 1 of XNNPACK?"""
+def check_operator(case: Case | OperatorCase | TableCase, schedule: str, chip: str) -> Outcome:
+    """The one operator of a case: are all its outputs within 1 of XNNPACK's?"""
     model, inputs = case.model(), case.feed()
     graph = tflite.parse(model, case.name)
     (verdict,) = judge_all(graph, chip_named(chip))
@@ -128,20 +137,20 @@ def check_operator(case: Case | TableCase, schedule: str, chip: str) -> Outcome:
     expected = _expected(case)
     part = compile_part(graph, [0], chip_named(chip), schedule)
     results = _run(chip, part, dict(zip(graph.inputs, inputs, strict=True)))
-    found = results[graph.outputs[0]]
-    difference = compare(found, expected)
+    found = [results[tensor] for tensor in graph.outputs]
+    difference = compare_all(found, expected)
     note = ""
     if difference.worst > 1:
-        reference = run_litert(model, inputs, reference=True)[0]
-        note = f"BUILTIN_REF {compare(found, reference).worst}, "
-        note += f"between that and XNNPACK {compare(reference, expected).worst}"
+        reference = run_litert(model, inputs, reference=True)
+        note = f"BUILTIN_REF {compare_all(found, reference).worst}, "
+        note += f"between that and XNNPACK {compare_all(reference, expected).worst}"
     return Outcome(case.name, schedule, note=note, **asdict(difference))
 
 
 @functools.lru_cache(1)
-def _expected(case: Case | TableCase) -> Array:
-    """The CPU's result, kept for the next schedule."""
-    return run_litert(case.model(), case.feed())[0]
+def _expected(case: Case | OperatorCase | TableCase) -> list[Array]:
+    """The CPU's results, kept for the next schedule."""
+    return run_litert(case.model(), case.feed())
 
 
 def _run(chip: str, part: Part, inputs: Mapping[int, Array]) -> dict[int, Array]:
@@ -154,18 +163,19 @@ def _run(chip: str, part: Part, inputs: Mapping[int, Array]) -> dict[int, Array]
 
 @dataclass(frozen=True)
 class GraphCase:
-    """The random graph with number ``seed``."""
+    """The random graph with number ``seed``; ``further``: one of all kinds of operators."""
 
     seed: int
+    further: bool = False
 
     @property
     def name(self) -> str:
         """What a failure is called."""
-        return f"graph-{self.seed}"
+        return f"{'further' if self.further else 'graph'}-{self.seed}"
 
     def graph(self) -> RandomGraph:
         """It."""
-        return RandomGraph(self.seed)
+        return FurtherGraph(self.seed) if self.further else RandomGraph(self.seed)
 
 
 class _Graph:
@@ -189,21 +199,25 @@ class _Graph:
         """Operators for the NPU."""
         return [i for i, verdict in enumerate(self.verdicts) if verdict.supported]
 
-    def cpu(self, operator: int, values: Mapping[int, Array]) -> Array:
+    def cpu(self, operator: int, values: Mapping[int, Array]) -> dict[int, Array]:
         """What LiteRT makes of one operator's operands."""
         alone = self.alone[operator]
-        return run_litert(alone.model, [values[tensor] for tensor in alone.operands])[0]
+        found = run_litert(alone.model, [values[tensor] for tensor in alone.operands])
+        return dict(zip(self.graph.operators[operator].outputs, found, strict=True))
 
     def all_on_cpu(self) -> dict[int, Array]:
         """Every tensor, operator by operator."""
         values = dict(self.inputs)
-        for i, operator in enumerate(self.graph.operators):
-            values[operator.outputs[0]] = self.cpu(i, values)
+        for i in range(len(self.graph.operators)):
+            values.update(self.cpu(i, values))
         return values
 
-    def difference(self, i: int, operands: Mapping[int, Array], found: Array) -> Difference:
+    def difference(
+        self, i: int, operands: Mapping[int, Array], found: Mapping[int, Array]
+    ) -> Difference:
         """Of what operator ``i`` gave from what the CPU makes of the same operands."""
-        return compare(found, self.cpu(i, operands))
+        expected = self.cpu(i, operands)
+        return compare_all([found[tensor] for tensor in expected], list(expected.values()))
 
     def one_by_one(self) -> list[Difference]:
         """Every operator of the NPU as a part of its own, on the CPU's operands: differences."""
@@ -211,9 +225,8 @@ class _Graph:
         found = []
         for i in self.taken:
             part = compile_part(self.graph, [i], self.chip, self.schedule)
-            output = self.graph.operators[i].outputs[0]
             results = _run(self.chip.name, part, {b.tensor: values[b.tensor] for b in part.inputs})
-            found.append(self.difference(i, values, results[output]))
+            found.append(self.difference(i, values, results))
         return found
 
     def in_partitions(self, observed: bool) -> dict[int, Array]:
@@ -223,11 +236,11 @@ class _Graph:
         for cut in self.partitions:
             if not cut.on_npu:
                 for i in cut.operators:
-                    values[self.graph.operators[i].outputs[0]] = self.cpu(i, values)
+                    values.update(self.cpu(i, values))
                 continue
             outputs = cut.outputs
             if observed:
-                outputs = tuple(self.graph.operators[i].outputs[0] for i in cut.operators)
+                outputs = tuple(t for i in cut.operators for t in self.graph.operators[i].outputs)
             part = compile_part(
                 self.graph, cut.operators, self.chip, self.schedule, cut.inputs, outputs
             )
@@ -238,10 +251,7 @@ class _Graph:
 
     def against_own_operands(self, values: Mapping[int, Array]) -> list[Difference]:
         """Differences of every operator from what the CPU makes of the operands it really had."""
-        return [
-            self.difference(i, values, values[self.graph.operators[i].outputs[0]])
-            for i in self.taken
-        ]
+        return [self.difference(i, values, values) for i in self.taken]
 
     def by_delegate(self) -> dict[int, Array]:
         """The outputs when stock LiteRT runs the model with the delegate."""

@@ -10,6 +10,7 @@ from models import ModelBuilder
 from places import DIGITS
 
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.stages import DEFAULT_OPTIONS, CompileOptions
 from lapilli.hw.chips import find_by_name
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model import tflite
@@ -43,10 +44,14 @@ assert CHIP is not None
 
 @cache
 def profile_of(
-    path: Path, measured: Measured | None = None, schedule: str = "best", chip: str = "a311d"
+    path: Path,
+    measured: Measured | None = None,
+    schedule: str = "best",
+    chip: str = "a311d",
+    options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Profile:
     """A model's profile; not run."""
-    return profile_of_bytes(path.read_bytes(), path.name, measured, schedule, chip)
+    return profile_of_bytes(path.read_bytes(), path.name, measured, schedule, chip, options)
 
 
 def profile_of_bytes(
@@ -55,20 +60,35 @@ def profile_of_bytes(
     measured: Measured | None = None,
     schedule: str = "best",
     chip: str = "a311d",
+    options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Profile:
     """The same of a file's content."""
     found = find_by_name(chip)
     assert found is not None
     graph = tflite.parse(data, name)
-    program = compiler.compile_graph(graph, found, schedule)
+    program = compiler.compile_graph(graph, found, schedule, options=options)
     subject = Subject(name, "model", f"emulator:{chip}", schedule)
     return profile_graph(graph, found, program.parts, subject, measured)
 
 
 def digits(measured: bool = False) -> Profile:
-    """The digits model: one NPU part, then RESHAPE and SOFTMAX on the CPU."""
-    node = NodeTimes(tuple(range(9)), 10.001, 10.002, 10.010, 10.011)
+    """The digits model: one NPU part, then SOFTMAX on the CPU."""
+    node = NodeTimes(tuple(range(10)), 10.001, 10.002, 10.010, 10.011)
     return profile_of(DIGITS, Measured(10.0, 10.014, (node,), False) if measured else None)
+
+
+def with_cpu_operators() -> Profile:
+    """A convolution, and two operators behind it on the CPU."""
+    builder = ModelBuilder()
+    image = builder.input((1, 4, 4, 8), scale=0.02, zero_point=128)
+    weights = np.arange(64, dtype=np.uint8).reshape(8, 1, 1, 8)
+    last = builder.conv(image, weights, None, 0.01, 120, scale=0.05, zero_point=3, name="made")
+    for name in ("once", "twice"):
+        source, last = last, builder.tensor((1, 4, 4, 8), 1 / 256, 0, name=name)
+        builder.operator("SOFTMAX", [source], [last], ("SoftmaxOptions", {"Beta": 1}))
+    node = NodeTimes((0,), 10.001, 10.002, 10.010, 10.011)
+    measured = Measured(10.0, 10.014, (node,), False)
+    return profile_of_bytes(builder.build([last]), "softmax", measured)
 
 
 def hostile_model() -> bytes:

@@ -46,11 +46,14 @@ class Alone:
 class RandomGraph:
     """The graph with number ``seed``, always the same one."""
 
+    prefix = "graph"
+    """In front of the name; with the seed it says everything."""
+
     def __init__(self, seed: int) -> None:
-        self.name = f"graph-{seed}"
+        self.name = f"{self.prefix}-{seed}"
         self.builder = ModelBuilder()
         self.pool: list[int] = []
-        self._rng = seeded("graph", seed)
+        self._rng = seeded(self.prefix, seed)
         for _ in range(int(self._rng.choice([1, 1, 2, 3]))):
             self._input()
         for _ in range(int(self._rng.integers(1, 13))):
@@ -88,7 +91,7 @@ class RandomGraph:
                 outputs=[place[t] for t in operator.outputs],
             )
         ]
-        return Alone(single.build([place[operator.outputs[0]]]), tuple(operands))
+        return Alone(single.build([place[t] for t in operator.outputs]), tuple(operands))
 
     # ----------------------------------------------------------------------------------- growing
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from shared_data import shared_data
 
-from lapilli.compiler.stages import compile_model
+from lapilli.compiler.stages import CompileOptions, compile_model
 from lapilli.hw import commands as packets
 from lapilli.hw import nn, tp
 from lapilli.hw.bits import Layout
@@ -30,6 +30,8 @@ from lapilli.program.recording import Recording
 FOLDERS = ("ops", "random", "nonsquare", "models")
 CHIPS = ("a311d", "imx8mp")
 """Recorded ones."""
+RECORDED = CompileOptions(kinds=frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "PAD"}))
+"""What the recorded driver takes of the models that are compared."""
 NEWER = "newer/"
 """In front of the names of what the newest driver submits."""
 HEADER_BYTES = 64
@@ -119,9 +121,11 @@ def model_of(name: str) -> tuple[Path, int]:
 
 
 @cache
-def program(path: Path, chip: str) -> Program:
-    """The model compiled with the reference schedule."""
-    return compile_model(path, chip, "reference")
+def program(path: Path, chip: str, schedule: str = "reference") -> Program:
+    """The model compiled; of what the newest driver did not record only the kinds of operators
+    that the recorded one takes, so that the parts are those that it has."""
+    newest = path.parent.parent.name == NEWER.rstrip("/")
+    return compile_model(path, chip, schedule, CompileOptions() if newest else RECORDED)
 
 
 def compiled_part(name: str, chip: str = "a311d") -> Part:

@@ -12,6 +12,7 @@ or fails.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -37,6 +38,7 @@ from cases import (
     subtractions,
 )
 from comparing import CHIPS, SCHEDULES, GraphCase, Outcome, check
+from operator_cases import FAMILIES, operator_cases
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 GRAPHS = 500
 TABLES = 3000
+OPERATORS, FURTHER = 250, 250
 GROUPS: dict[str, Callable[[], Sequence[Any]]] = {
     "conv": driver_convolutions,
     "depthwise": driver_depthwise,
@@ -56,7 +59,9 @@ GROUPS: dict[str, Callable[[], Sequence[Any]]] = {
     "subtract": subtractions,
     "issue2": issue_grid,
     "tables": lambda: table_cases(TABLES),
+    **{name: functools.partial(operator_cases, name, OPERATORS) for name in FAMILIES},
     "graphs": lambda: [GraphCase(seed) for seed in range(GRAPHS)],
+    "further": lambda: [GraphCase(seed, further=True) for seed in range(FURTHER)],
 }
 TITLES = {
     "conv": "Conv2D of the driver's grid",
@@ -65,7 +70,22 @@ TITLES = {
     "subtract": "subtractions",
     "issue2": "odd sizes, any kernels",
     "tables": "functions of a byte",
+    "reshape": "RESHAPE, SQUEEZE, EXPAND_DIMS",
+    "join": "CONCATENATION, PACK",
+    "split": "SPLIT, SPLIT_V, UNPACK",
+    "slice": "SLICE, STRIDED_SLICE",
+    "pad": "PAD, PADV2, MIRROR_PAD",
+    "dense": "FULLY_CONNECTED",
+    "rescale": "QUANTIZE",
+    "extremum": "MAXIMUM, MINIMUM",
+    "constant": "ADD, SUB, MUL with constants",
+    "broadcast": "ADD, SUB of smaller operands",
+    "doubled": "a + a",
+    "average": "AVERAGE_POOL_2D",
+    "largest": "MAX_POOL_2D",
+    "mean": "MEAN",
     "graphs": "random graphs",
+    "further": "random graphs of all kinds",
 }
 Result = tuple[str, float, list[Outcome]]
 

@@ -8,12 +8,15 @@ tensor's bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.compiler.encode import moves
+from lapilli.compiler.encode import copies, moves
+from lapilli.compiler.encode.copies import Piece
 from lapilli.compiler.intents import Step
 from lapilli.compiler.jobs import ImageSize, Storage, TpInstruction, TpJob, View
 from lapilli.compiler.options import LoweringOptions
@@ -23,12 +26,29 @@ from lapilli.model.graph import Graph, Operator, Quantization
 
 @dataclass
 class Place:
-    """Where a tensor lies; a layout that has not been made is None."""
+    """Where a tensor lies; a layout that has not been made is None.
+
+    ``reshaped``: the planes of an image of another size, which hold the tensor's elements in NHWC
+    order once they are moved back.
+    """
 
     size: ImageSize
     zero_point: int
     nhwc: View | None = None
     planar: View | None = None
+    reshaped: tuple[View, ImageSize] | None = None
+
+
+def _joined(parts: Sequence[View]) -> list[View]:
+    """The same bytes in as few views as possible: neighbours in a storage become one."""
+    found: list[View] = []
+    for part in parts:
+        last = found[-1] if found else None
+        if last and (last.storage, last.offset + last.size) == (part.storage, part.offset):
+            found[-1] = View(last.storage, last.offset, last.size + part.size)
+        else:
+            found.append(part)
+    return found
 
 
 @dataclass
@@ -47,6 +67,14 @@ class Builder:
     places: dict[int, Place] = field(default_factory=dict)
     _whole: dict[int, View] = field(default_factory=dict)
     _tables: dict[bytes, View] = field(default_factory=dict)
+    _held: dict[int, list[int]] = field(default_factory=dict)
+    """Storage -> those that were put in it."""
+    _writes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Storage -> the first and the last of the steps so far that write to it."""
+    _looked_at: int = 0
+    """Steps that ``_writes`` knows of."""
+    _moved: dict[tuple[str, View, ImageSize], View] = field(default_factory=dict)
+    """Layouts that were made of bytes, so that none is made twice."""
 
     # ------------------------------------------------------------------------------- the model's
 
@@ -100,12 +128,64 @@ class Builder:
         """The view is all of its storage, and where that lies is still open."""
         return view.storage not in self.fixed and view == self._whole[view.storage]
 
+    def slack(self, view: View) -> int:
+        """Bytes behind a storage's view that its producer may write too."""
+        return self.storages[view.storage].size - self._whole[view.storage].size
+
+    def lay(self, parts: Sequence[View], operator: Operator) -> View:
+        """A new storage in which the parts lie one behind the other. Parts are written there by
+        whoever makes them where that is possible, else copied."""
+        joined = _joined(parts)
+        ends = list(accumulate(part.size for part in joined))
+        puttable = [self._puttable(joined, ends, number) for number in range(len(joined))]
+        reach = max(
+            end + (self.slack(part) if put else 0)
+            for part, end, put in zip(joined, ends, puttable, strict=True)
+        )
+        whole = self.store(ends[-1], slack=reach - ends[-1])
+        for part, end, put in zip(joined, ends, puttable, strict=True):
+            # Asked once more: a part that comes twice can be put once.
+            if put and self.movable(part):
+                self.put(part, whole, end - part.size, operator)
+            else:
+                pieces = copies.linear(part.size, self.chip.tp_cores)
+                target = View(whole.storage, end - part.size, part.size)
+                self.copy_pieces(operator, part, target, pieces)
+        return whole
+
+    def _puttable(self, parts: Sequence[View], ends: Sequence[int], number: int) -> bool:
+        """Nothing is lost if a part is put in front of those behind it: what its producer may
+        write too is written by others later. Jobs are done in the order of the steps."""
+        part, reach = parts[number], ends[number] + self.slack(parts[number])
+        if not self.movable(part) or self.storages[part.storage].role == "input":
+            return False
+        behind = range(number + 1, len(parts))
+        followers = [parts[i] for i in behind if ends[i] - parts[i].size < reach]
+        last = self._written(part)[1]
+        # Those that can't be moved are copied here, behind all steps so far.
+        return all(self._written(other)[0] > last or not self.movable(other) for other in followers)
+
+    def _written(self, view: View) -> tuple[int, int]:
+        """The first and the last step that write to a view's storage, or to one that lies there."""
+        for number in range(self._looked_at, len(self.steps)):
+            storage = self.steps[number].target.storage
+            self._writes[storage] = (self._writes.get(storage, (number, 0))[0], number)
+        self._looked_at = len(self.steps)
+        found: list[int] = []
+        family = [view.storage]
+        while family:
+            storage = family.pop()
+            found += self._writes.get(storage, ())
+            family += self._held.get(storage, ())
+        return min(found, default=-1), max(found, default=-1)
+
     def put(self, part: View, whole: View, offset: int, operator: Operator) -> View:
         """Let ``part`` lie at ``offset`` of ``whole``; if it can't, a copy of it. Returns where its
         bytes are then, as a view of the storage they were written to."""
         if not self.movable(part):
             part = self.copy(operator, part)
         self.fixed.add(part.storage)
+        self._held.setdefault(whole.storage, []).append(part.storage)
         if offset + part.size > whole.size:
             self.fixed.add(whole.storage)
         self.placed[part.storage] = (whole.storage, whole.offset + offset)
@@ -137,6 +217,19 @@ class Builder:
         self.steps.append(TpJob(operator, kind, source, target, instructions, table, image))
         return target
 
+    def copy_pieces(
+        self, operator: Operator, source: View, target: View, pieces: Sequence[Piece]
+    ) -> None:
+        """Append TP jobs that copy pieces of one storage to another: a single piece on all cores,
+        several ones on a core each."""
+        cores = self.chip.tp_cores
+        if len(pieces) == 1:
+            jobs = [copies.shared_out(pieces[0], cores)]
+        else:
+            firsts = range(0, len(pieces), cores)
+            jobs = [copies.together(pieces[first : first + cores]) for first in firsts]
+        self.steps += [TpJob(operator.index, "copy", source, target, job) for job in jobs]
+
     def copy(self, operator: Operator, source: View) -> View:
         """The same bytes in a storage of their own."""
         return self.move(operator.index, "copy", source, source.size, moves.copy(source.size))
@@ -147,31 +240,49 @@ class Builder:
 
     def planar(self, tensor: int, operator: int) -> View:
         """The tensor with one channel after another."""
-        place = self.place(tensor)
+        return self.planar_of(self.place(tensor), operator)
+
+    def planar_of(self, place: Place, operator: int) -> View:
+        """The same of a place."""
         if place.planar is None:
-            assert place.nhwc is not None
-            if self.same_bytes(place.size):
-                place.planar = place.nhwc
-            else:
-                instructions = moves.to_planar(place.size, place.zero_point)
-                source = place.nhwc
-                place.planar = self.move(
-                    operator, "transpose", source, source.size, instructions, image=place.size
-                )
+            place.planar = self.to_planar(self.nhwc_of(place, operator), place, operator)
         return place.planar
+
+    def to_planar(self, source: View, place: Place, operator: int) -> View:
+        """NHWC bytes of an image of ``place``'s size as planes."""
+        if self.same_bytes(place.size):
+            return source
+        made = "transpose", source, place.size
+        if made not in self._moved:
+            instructions = moves.to_planar(place.size, place.zero_point)
+            self._moved[made] = self.move(
+                operator, *made[:2], source.size, instructions, image=place.size
+            )
+        return self._moved[made]
 
     def nhwc(self, tensor: int, operator: int) -> View:
         """The tensor as the host wants it."""
-        place = self.place(tensor)
+        return self.nhwc_of(self.place(tensor), operator)
+
+    def nhwc_of(self, place: Place, operator: int) -> View:
+        """The same of a place."""
         if place.nhwc is None:
-            assert place.planar is not None
-            if self.same_bytes(place.size):
-                place.nhwc = place.planar
+            if place.planar is not None:
+                source, size = place.planar, place.size
             else:
-                instructions = moves.from_planar(place.size, place.zero_point)
-                source = place.planar
-                place.nhwc = self.move(
-                    *(operator, "detranspose", source, source.size, instructions, "output"),
-                    image=place.size,
-                )
+                assert place.reshaped is not None
+                source, size = place.reshaped
+            place.nhwc = self.from_planar(source, size, place.zero_point, operator)
         return place.nhwc
+
+    def from_planar(self, source: View, size: ImageSize, zero_point: int, operator: int) -> View:
+        """Planes of an image of ``size`` as NHWC bytes."""
+        if self.same_bytes(size):
+            return source
+        made = "detranspose", source, size
+        if made not in self._moved:
+            instructions = moves.from_planar(size, zero_point)
+            self._moved[made] = self.move(
+                operator, *made[:2], source.size, instructions, "output", image=size
+            )
+        return self._moved[made]

@@ -19,7 +19,7 @@ from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.lower import lower
 from lapilli.compiler.memory_plan import Region
 from lapilli.compiler.operators.record import Rule
-from lapilli.compiler.operators.rules import divisible_channels
+from lapilli.compiler.operators.rules import divisible_channels, of_kinds
 from lapilli.compiler.options import LoweringOptions
 from lapilli.compiler.per_channel import BEST_WAY, LEFT_ALONE, PerChannel
 from lapilli.compiler.realise import realise
@@ -47,7 +47,8 @@ class CompileOptions:
     ``zero_runs``: code runs of zero weights (V7; V8's streams have none). ``image_cache``: keep a
     tile's input in the on-chip memory between superblocks. ``kernel_cache``: keep coefficients
     there between tiles. ``only_divisible_channels``: leave convolutions whose output channels are
-    no multiple of 8 to the CPU. The defaults change nothing.
+    no multiple of 8 to the CPU. ``kinds``: leave operators of other kinds (TFLite's names) to the
+    CPU; None for none. The defaults change nothing.
 
     ``postprocess``: leave to the host what the delegate does there itself, a detector's
     post-processing with what stands in front of it.
@@ -71,11 +72,13 @@ class CompileOptions:
     experimental: frozenset[str] = frozenset()
     effort: int = 1
     per_channel: PerChannel = BEST_WAY
+    kinds: frozenset[str] | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Restrictions on top of the chip's."""
-        return (divisible_channels,) if self.only_divisible_channels else ()
+        found: list[Rule] = [divisible_channels] if self.only_divisible_channels else []
+        return tuple(found if self.kinds is None else [*found, of_kinds(self.kinds)])
 
     def verdicts(self, graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
         """What the NPU takes."""

@@ -37,6 +37,8 @@ CPU_NOTE = (
     "CPU times were measured on this machine between the NPU's nodes; they are no part of the "
     "NPU's time."
 )
+MOST_MAKERS = 8
+"""Of an operator without a job, of those that are shown as makers of what it passes on."""
 UNMEASURED_NOTE = "CPU operators were not measured, as the model was not run."
 
 
@@ -248,14 +250,24 @@ def _output_names(graph: Graph) -> dict[int, tuple[str, ...]]:
 
 
 def _graph_edges(graph: Graph, operators: Sequence[OperatorRecord]) -> tuple[tuple[int, int], ...]:
+    """Rows that wait for one another. An operator that needs no job, such as a change of shape,
+    makes nothing: who reads its output waits for those that made its inputs, if they are few."""
     row_of = {index: op.row for op in operators for index in op.operators}
-    makers = {t: o.index for o in graph.operators for t in o.outputs}
-    edges = {
-        (row_of[makers[t]], row_of[o.index])
-        for o in graph.operators
-        for t in o.inputs
-        if t in makers and makers[t] in row_of and o.index in row_of
+    idle = {
+        index for op in operators if op.part is not None and not op.jobs for index in op.operators
     }
+    makers: dict[int, frozenset[int]] = {}
+    edges = set()
+    for operator in graph.operators:
+        before = frozenset[int]().union(*(makers.get(t, ()) for t in operator.inputs))
+        edges |= {
+            (row_of[maker], row_of[operator.index])
+            for maker in before
+            if maker in row_of and operator.index in row_of
+        }
+        through = operator.index in idle and 0 < len(before) <= MOST_MAKERS
+        made = before if through else frozenset({operator.index})
+        makers |= dict.fromkeys(operator.outputs, made)
     return tuple(sorted(edge for edge in edges if edge[0] != edge[1]))
 
 

@@ -35,8 +35,8 @@ def another(value: Any) -> Any:
         return value + "x"
     if isinstance(value, tuple):
         return (*value, "another")
-    if isinstance(value, frozenset):
-        return value | {"another"}
+    if value is None or isinstance(value, frozenset):
+        return (value or frozenset()) | {"another"}
     if isinstance(value, PerChannel):
         return LEFT_ALONE
     raise AssertionError(f"how to change {value!r}? Say it here")

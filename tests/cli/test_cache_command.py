@@ -76,7 +76,7 @@ def test_commands_that_run_a_model_keep_its_parts(
 def test_list_says_what_is_kept_and_clear_removes_it(kept: Path) -> None:
     compiled()
     (entry,) = listed()
-    assert (entry["model"], entry["chip"], entry["operators"]) == ("digits.tflite", "a311d", 9)
+    assert (entry["model"], entry["chip"], entry["operators"]) == ("digits.tflite", "a311d", 10)
     lines = call("cache", "list").stdout.splitlines()
     assert "digits.tflite" in lines[0]
     assert lines[1].startswith("1 program, ")

@@ -373,7 +373,7 @@ def test_a_task_can_be_chosen(folder: Path) -> None:
 def test_strict_names_what_stays_on_the_cpu() -> None:
     code, text = failure(DIGITS, "--strict")
     assert code == ExitCode.UNSUPPORTED
-    assert re.search(r"2 operators would stay on the CPU; the first is operator \d+, RESHAPE", text)
+    assert re.search(r"1 operator would stay on the CPU; the first is operator \d+, SOFTMAX", text)
 
 
 def test_strict_with_nothing_on_the_cpu(folder: Path) -> None:

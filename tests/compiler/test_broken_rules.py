@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import hand_graphs as by_hand
 import numpy as np
 import pytest
+from operator_cases import FAMILIES, operator_cases
 from rule_checks import chip, judged
 
 from lapilli.compiler.operators.record import Case, relied_on, relies_on
 from lapilli.compiler.operators.registry import RECORDS
+from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import judge
+from lapilli.model import tflite
 from lapilli.model.graph import Activation, Graph, Quantization
 from lapilli.model.options import Gelu, LeakyRelu
 
-MUTANTS = 80
+MUTANTS = 160
 """Of each graph."""
 
 
@@ -104,14 +108,30 @@ def graphs() -> dict[str, Graph]:
         if record.needed == 1
     }
     prelu = (unary[0], slopes, replace(unary[1], index=2))
-    return found | {
-        "CONV_2D": by_hand.convolution(activation=Activation.RELU6),
-        "DEPTHWISE_CONV_2D": by_hand.convolution(outputs=4, depthwise=True, stride_rows=2),
-        "ADD": by_hand.addition(),
-        "SUB": by_hand.subtraction(),
-        "PAD": by_hand.padding(),
-        "PRELU": by_hand.one_operator("PRELU", prelu, (0, 1), None),
-    }
+    return (
+        generated()
+        | found
+        | {
+            "CONV_2D": by_hand.convolution(activation=Activation.RELU6),
+            "DEPTHWISE_CONV_2D": by_hand.convolution(outputs=4, depthwise=True, stride_rows=2),
+            "ADD": by_hand.addition(),
+            "SUB": by_hand.subtraction(),
+            "PAD": by_hand.padding(),
+            "PRELU": by_hand.one_operator("PRELU", prelu, (0, 1), None),
+        }
+    )
+
+
+@cache
+def generated() -> dict[str, Graph]:
+    """One for each operator that the grids make."""
+    found = {}
+    for group in FAMILIES:
+        for case in operator_cases(group, 40):
+            graph = as_unsigned(tflite.parse(case.model(), case.name))
+            if len(graph.operators) == 1:
+                found.setdefault(graph.operators[0].kind, graph)
+    return found
 
 
 def test_there_is_a_graph_for_every_kind_that_a_hand_can_make() -> None:

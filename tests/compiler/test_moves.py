@@ -85,9 +85,8 @@ def test_padding(
     rows: int, columns: int, channels: int, cores: int, amounts: tuple[int, int, int, int]
 ) -> None:
     image, (top, bottom, left, right) = random_image(channels, rows, columns), amounts
-    instructions = moves.pad(
-        ImageSize(columns, rows, channels), moves.PadAmounts(*amounts), cores, 9, 9
-    )
+    sides = (left, right), (top, bottom), (0, 0)
+    instructions = moves.pad((columns, rows, channels), sides, cores, 9)
     wanted = np.pad(image, ((0, 0), (top, bottom), (left, right)), constant_values=9)
     result = run(instructions, image, wanted.size)
     assert np.array_equal(result.reshape(wanted.shape), wanted)

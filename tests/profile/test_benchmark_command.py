@@ -146,7 +146,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["inference"]["count"] == 2
     assert report["warmup"]["count"] == 1
     assert report["first_inference_us"] == report["warmup"]["first"]
-    assert (report["operators"], report["npu_operators"], report["npu_partitions"]) == (11, 9, 1)
+    assert (report["operators"], report["npu_operators"], report["npu_partitions"]) == (11, 10, 1)
     assert set(report["spent_us"]) == {"device", "python", "cpu"}
     assert 0 < report["compile_us"] < report["init_us"]
     assert set(report) - {"input", "notes"} == set(to_json(measured()))

@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from places import REPOSITORY
-from profiles import CHIP, DEVICE, DIGITS, HOSTILE, digits, hostile, hostile_model, profile_of
+from profiles import (
+    CHIP,
+    DEVICE,
+    DIGITS,
+    HOSTILE,
+    digits,
+    hostile,
+    hostile_model,
+    profile_of,
+    with_cpu_operators,
+)
+from recorded_jobs import RECORDED as DRIVERS
 from shared_data import shared_data
 from virtual_npu import NODE, board, chip_called
 
@@ -104,7 +115,7 @@ def test_a_recording_takes_what_the_reference_schedule_takes_to_the_cycle(
     stem, _, part = name.partition(".part")
     recorded = recording.load(shared_data() / "recordings" / chip / "models" / f"{name}.npz")
     theirs = profile_recording(recorded, chip_called(chip), name)
-    ours = profile_of(model(stem), schedule="reference", chip=chip)
+    ours = profile_of(model(stem), schedule="reference", chip=chip, options=DRIVERS)
     own = [job for job in ours.jobs if job.part == int(part)]
     assert [job.cycles for job in theirs.jobs] == [job.cycles for job in own]
     assert theirs.npu_cycles == ours.parts[int(part)].cycles
@@ -137,7 +148,7 @@ def test_an_operation_waits_for_those_that_made_its_input() -> None:
 def test_what_runs_on_the_cpu_is_measured_between_nodes_and_stays_apart() -> None:
     modelled, found = digits(), digits(measured=True)
     cpu = found.operators[-1]
-    assert (cpu.processor, cpu.operators, cpu.kind) == (Processor.CPU, (9, 10), "RESHAPE, SOFTMAX")
+    assert (cpu.processor, cpu.operators, cpu.kind) == (Processor.CPU, (10,), "SOFTMAX")
     assert cpu.origin is Origin.MEASURED
     assert cpu.seconds == pytest.approx(0.003)
     assert found.npu_cycles == modelled.npu_cycles
@@ -157,7 +168,7 @@ def test_a_board_has_the_time_from_submit_to_fence() -> None:
     from lapilli.litert.node_times import NodeTimes
     from lapilli.profile.measured import Measured
 
-    node = NodeTimes(tuple(range(9)), 1.0, 1.5, 3.5, 4.0)
+    node = NodeTimes(tuple(range(10)), 1.0, 1.5, 3.5, 4.0)
     found = profile_of(DIGITS, Measured(0.0, 5.0, (node,), True))
     assert found.executing_seconds == pytest.approx(2)
     assert "measured" in found.notes[0]
@@ -185,7 +196,7 @@ def test_the_delegate_keeps_the_times_of_its_last_inference() -> None:
     for _ in range(2):
         made.invoke()
     (node,) = delegate.last_nodes
-    assert node.operators == tuple(range(9))
+    assert node.operators == tuple(range(10))
     assert node.start <= node.written <= node.executed <= node.end
     found = delegate.last_profile
     assert found is not None
@@ -263,7 +274,9 @@ def test_node_data_is_keyed_by_output_tensors() -> None:
     results = data["main"]["results"]
     assert list(results)[:2] == ["stem", "down"]
     assert results["stem"]["value"] == pytest.approx(found.operators[0].seconds * 1e3, abs=1e-6)
-    assert "probabilities" not in results, "measured together with the reshape"
+    assert results["probabilities"]["value"] == pytest.approx(3.0)
+    together = to_node_data(with_cpu_operators())["main"]["results"]
+    assert list(together) == ["made"], "the others are measured together"
     assert [stop["stop"] for stop in data["main"]["gradient"]] == [0, 0.5, 1]
 
 
@@ -298,7 +311,7 @@ def test_a_recording_is_matched_with_the_model_by_what_instructions_do() -> None
     recorded = recording.load(
         shared_data() / "recordings" / "a311d" / "models" / f"{name}.part0.npz"
     )
-    a = profile_of(model(name), schedule="reference")
+    a = profile_of(model(name), schedule="reference", options=DRIVERS)
     found = comparison.pairs(a, profile_recording(recorded, CHIP, name))
     both = [pair for pair in found if pair.a and pair.b]
     assert len(both) == 30

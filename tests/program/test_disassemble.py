@@ -58,7 +58,7 @@ def test_the_json_object_has_the_agreed_keys_and_no_others(program: Program) -> 
     assert part["inputs"] == [
         {"tensor": 0, "name": "image", "shape": [1, 16, 16, 1], "dtype": "uint8"}
     ]
-    assert [output["name"] for output in part["outputs"]] == ["classifier"]
+    assert [output["name"] for output in part["outputs"]] == ["logits"]
     for job in part["jobs"]:
         assert set(job) == {"unit", "operator", "words", "coefficients"}
         assert (job["unit"], len(job["words"])) in (("NN", 34), ("TP", 31))

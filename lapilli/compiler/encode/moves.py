@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lapilli.compiler.jobs import ImageSize, TpInstruction
 
@@ -23,7 +24,7 @@ def fits(value: int) -> bool:
     return value <= FIELD_MAXIMUM
 
 
-def _loops(*loops: tuple[int, int]) -> dict[str, int]:
+def loops(*loops: tuple[int, int]) -> dict[str, int]:
     """Fields of (increment, count) from loop 0 on."""
     fields = {}
     for i, (increment, count) in enumerate(loops):
@@ -32,7 +33,8 @@ def _loops(*loops: tuple[int, int]) -> dict[str, int]:
     return fields
 
 
-def _image(columns: int, rows: int, planes: int, stride: int, slice_: int) -> dict[str, int]:
+def image(columns: int, rows: int, planes: int, stride: int, slice_: int) -> dict[str, int]:
+    """The image that is read; ``stride`` and ``slice_`` are bytes between rows and planes."""
     return {
         "in_image_x_size": columns,
         "in_image_y_size": rows,
@@ -42,7 +44,7 @@ def _image(columns: int, rows: int, planes: int, stride: int, slice_: int) -> di
     }
 
 
-def _window(left: int, top: int, right: int, bottom: int) -> dict[str, int]:
+def window(left: int, top: int, right: int, bottom: int) -> dict[str, int]:
     """Window from (left, top) to (right, bottom), both inclusive."""
     return {
         "in_window_x_start": left,
@@ -52,7 +54,8 @@ def _window(left: int, top: int, right: int, bottom: int) -> dict[str, int]:
     }
 
 
-def _tile(columns: int, rows: int) -> dict[str, int]:
+def tile(columns: int, rows: int) -> dict[str, int]:
+    """Tiles that follow one another without a gap."""
     return {
         "in_tile_x_size": columns,
         "in_tile_y_size": rows,
@@ -68,10 +71,10 @@ def to_planar(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstr
     instructions = []
     for first, count in _shares(rows, cores):
         fields = {
-            **_image(channels, columns, count, channels, line),
-            **_window(0, 0, channels - 1, columns - 1),
-            **_tile(1, columns),
-            **_loops((1, columns), (rows * columns, channels), (columns, count)),
+            **image(channels, columns, count, channels, line),
+            **window(0, 0, channels - 1, columns - 1),
+            **tile(1, columns),
+            **loops((1, columns), (rows * columns, channels), (columns, count)),
             "in_tile_x_inc": 1,
             "in_zp": zero_point,
             "out_zp": zero_point,
@@ -90,10 +93,10 @@ def to_parities(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpIns
     instructions = []
     for first, count in _shares(height, cores):
         fields = {
-            **_image(channels, columns, 2 * count, channels, line),
-            **_window(0, 0, channels - 1, columns - 1),
-            **_tile(1, columns),
-            **_loops((plane, 2), (1, width), (4 * plane, channels), (2 * plane, 2), (width, count)),
+            **image(channels, columns, 2 * count, channels, line),
+            **window(0, 0, channels - 1, columns - 1),
+            **tile(1, columns),
+            **loops((plane, 2), (1, width), (4 * plane, channels), (2 * plane, 2), (width, count)),
             "in_tile_x_inc": 1,
             "in_zp": zero_point,
             "out_zp": zero_point,
@@ -130,18 +133,18 @@ def _detranspose_fields(size: ImageSize, planes: int) -> dict[str, int]:
     pixels = ((channels, columns), (0, 1), (columns * channels, rows), (1, planes))
     if not fits(columns * channels):
         return {
-            **_image(columns, rows, planes, columns, columns * rows),
-            **_window(0, 0, columns - 1, rows - 1),
-            **_tile(columns, rows),
-            **_loops(*pixels),
+            **image(columns, rows, planes, columns, columns * rows),
+            **window(0, 0, columns - 1, rows - 1),
+            **tile(columns, rows),
+            **loops(*pixels),
         }
     # The read is linear, so the image is described as rows of any length.
     lines = columns * planes
     return {
-        **_image(rows, lines, 1, rows, rows * lines),
-        **_window(0, 0, rows - 1, lines - 1),
-        **_tile(1, 1),
-        **_loops(*pixels, (rows * lines, 1)),
+        **image(rows, lines, 1, rows, rows * lines),
+        **window(0, 0, rows - 1, lines - 1),
+        **tile(1, 1),
+        **loops(*pixels, (rows * lines, 1)),
     }
 
 
@@ -156,10 +159,10 @@ def copy(size: int) -> tuple[TpInstruction, ...]:
     rows = _largest_divisor(size // columns)
     planes = size // columns // rows
     fields = {
-        **_image(columns, rows, planes, columns, columns * rows),
-        **_window(0, 0, columns - 1, rows - 1),
-        **_tile(columns, rows),
-        **_loops((1, columns), (0, 1), (columns, rows), (columns * rows, planes)),
+        **image(columns, rows, planes, columns, columns * rows),
+        **window(0, 0, columns - 1, rows - 1),
+        **tile(columns, rows),
+        **loops((1, columns), (0, 1), (columns, rows), (columns * rows, planes)),
     }
     return (TpInstruction(0, 0, fields),)
 
@@ -240,56 +243,54 @@ def _reshuffle_fields(
     width, height = 2 * pieces[0], 2 * pieces[1]
     plane = result.plane
     return {
-        **_image(taken[0], taken[1], taken[2], source.columns, source.plane),
-        **_window(-left, -top, width - 1 - left, height - 1 - top),
-        **_tile(width, height),
-        **_loops((plane, 2), (1, pieces[0]), (2 * plane, 2), (result.columns, pieces[1])),
+        **image(taken[0], taken[1], taken[2], source.columns, source.plane),
+        **window(-left, -top, width - 1 - left, height - 1 - top),
+        **tile(width, height),
+        **loops((plane, 2), (1, pieces[0]), (2 * plane, 2), (result.columns, pieces[1])),
         "out_loop_6_inc": 4 * plane,
         "out_loop_1_reset": 1,
         "out_loop_3_reset": 1,
     }
 
 
-@dataclass(frozen=True)
-class PadAmounts:
-    """Zero points around each plane."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
+Sides: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Elements of border (before, behind) along x, y and z."""
 
 
 def pad(
-    size: ImageSize,
-    amounts: PadAmounts,
-    tp_cores: int,
-    input_zero_point: int,
-    output_zero_point: int,
+    size: tuple[int, int, int],
+    sides: Sides,
+    cores: int,
+    zero_point: int,
 ) -> tuple[TpInstruction, ...]:
-    """Planes with a border of zero points, split over the TP cores by channels."""
-    columns = size.columns + amounts.left + amounts.right
-    rows = size.rows + amounts.top + amounts.bottom
-    cores = min(1 if size.rows == 1 else tp_cores, size.channels)
+    """An image of ``size`` (x, y, z) with a border of zero points, split over ``cores`` along z.
+
+    Along z the first and the last core fetch one more slice
+    that is not there, so there may be one element of border, and only with several cores.
+    """
+    (before_x, behind_x), (before_y, behind_y), (before_z, behind_z) = sides
+    columns, rows = before_x + size[0] + behind_x, before_y + size[1] + behind_y
+    cores = min(cores, size[2])
+    assert max(before_z, behind_z) <= (1 if cores > 1 else 0)
     instructions = []
-    done = 0
+    done = made = 0
     for core in range(cores):
-        channels = -(-(size.channels - done) // (cores - core))
+        slices = -(-(size[2] - done) // (cores - core))
+        first, last = core == 0, core == cores - 1
         fields = {
-            **_image(size.columns, size.rows, channels, size.columns, size.plane),
-            **_window(
-                -amounts.left,
-                -amounts.top,
-                size.columns - 1 + amounts.right,
-                size.rows - 1 + amounts.bottom,
-            ),
-            **_tile(columns, rows),
-            **_loops((0, 1), (1, columns), (columns, rows), (0, 1)),
+            **image(size[0], size[1], slices, size[0], size[0] * size[1]),
+            **window(-before_x, -before_y, size[0] - 1 + behind_x, size[1] - 1 + behind_y),
+            **tile(columns, rows),
+            **loops((0, 1), (1, columns), (columns, rows), (0, 1)),
             "out_loop_6_inc": columns * rows,
-            "in_zp": input_zero_point,
-            "out_zp": output_zero_point,
-            "no_flush": int(core < cores - 1),
+            "in_window_z_start_overfetch": before_z if first else 0,
+            "in_window_z_end_overfetch": behind_z if last else 0,
+            "in_zp": zero_point,
+            "out_zp": zero_point,
+            "no_flush": int(not last),
         }
-        instructions.append(TpInstruction(done * size.plane, done * columns * rows, fields))
-        done += channels
+        place = done * size[0] * size[1], made * columns * rows
+        instructions.append(TpInstruction(*place, fields))
+        done += slices
+        made += slices + (before_z if first else 0)
     return tuple(instructions)

@@ -1,54 +1,49 @@
-"""ADD of two computed tensors."""
+"""ADD of two tensors, or of a tensor and a constant."""
 
 from __future__ import annotations
 
+from lapilli.compiler.operators import weighted_sum
+from lapilli.compiler.operators.broadcasting import shapes_broadcast
+from lapilli.compiler.operators.endings import activation_exact
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
-    activation_exact,
     batch_of_one,
     eight_bit,
     image_size,
-    operands_computed,
     operands_present,
     quantised_per_tensor,
 )
-from lapilli.compiler.operators.weighted_sum import (
-    addition_size,
-    inexact,
-    lower,
-    no_broadcast,
-    scale_misfit,
-    scales_of,
-)
+from lapilli.compiler.operators.weighted_sum import addition_size, constant_operand
 
 
-@relies_on(quantised_per_tensor)
+@relies_on(quantised_per_tensor, constant_operand)
 def scale_fits(case: Case) -> str | None:
     """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
-    return scale_misfit(case, scales_of(case))
+    return weighted_sum.scale_misfit(case)
 
 
-@relies_on(quantised_per_tensor)
+@relies_on(quantised_per_tensor, constant_operand)
 def addition_exact(case: Case) -> str | None:
     """One-byte weights express an addition's two factors to within 0.9 output steps.
 
     Remedy: Give operands and result ranges that are less unlike.
     """
-    return inexact(case, scales_of(case))
+    return weighted_sum.inexact(case)
 
 
 RECORD = OperatorRecord(
     kinds=("ADD",),
     words=(
         "A convolution on the NN cores over both operands, which lie one behind the other: a "
-        "kernel takes an element of each."
+        "kernel takes an element of each. With a constant it is a 1x1 convolution with a bias; "
+        "smaller operands are repeated by the TP cores."
     ),
     rules=(
         operands_present,
-        operands_computed,
         eight_bit,
         batch_of_one,
-        no_broadcast,
+        constant_operand,
+        shapes_broadcast,
         quantised_per_tensor,
         image_size,
         addition_size,
@@ -56,7 +51,7 @@ RECORD = OperatorRecord(
         scale_fits,
         addition_exact,
     ),
-    lower=lower,
+    lower=weighted_sum.lower,
     images=(0, 1),
     needed=2,
 )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.encode import requantise
-from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import ImageSize, Kernels
+from lapilli.compiler.operators.endings import activation_exact, ending_of
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
-    activation_exact,
     batch_of_one,
     eight_bit,
     image_of_four_dimensions,
@@ -21,14 +19,19 @@ from lapilli.compiler.operators.rules import (
     operands_present,
     quantised_per_tensor,
 )
-from lapilli.compiler.unsigned import MIDDLE
+from lapilli.compiler.operators.weights import (
+    BIAS,
+    IMAGE,
+    WEIGHTS,
+    bias_values,
+    odd_weights,
+    scale_fits,
+    weights_centred,
+)
 from lapilli.model.geometry import padding_before
-from lapilli.model.graph import Activation, Convolution, Graph, Operator, Padding, Quantization
+from lapilli.model.graph import Convolution, Graph, Operator, Padding
 
 DEPTHWISE = "DEPTHWISE_CONV_2D"
-IMAGE, WEIGHTS, BIAS = 0, 1, 2
-"""Positions among the inputs."""
-BIAS_TYPES = ("int32", "int16")
 
 
 def _options(operator: Operator) -> Convolution:
@@ -42,29 +45,7 @@ def _options(operator: Operator) -> Convolution:
 @relies_on(operands_present)
 def constant_weights(case: Case) -> str | None:
     """Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."""
-    weights = case.input(WEIGHTS)
-    if weights.data is None or weights.dtype != "uint8" or len(weights.shape) != 4:
-        state = "constant" if weights.data is not None else "computed"
-        return f"{weights.name} is {state} {weights.dtype} of shape {list(weights.shape)}"
-    if case.has_input(BIAS):
-        bias = case.input(BIAS)
-        if bias.data is None or bias.dtype not in BIAS_TYPES:
-            state = "constant" if bias.data is not None else "computed"
-            return f"{bias.name} is {state} {bias.dtype}"
-    return None
-
-
-@relies_on(operands_present, constant_weights)
-def weights_centred(case: Case) -> str | None:
-    """int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other).
-
-    Remedy: Quantise the weights symmetrically, as converters do.
-    """
-    weights = case.input(WEIGHTS)
-    if weights.quantization is None:
-        return None  # another rule's concern
-    point = weights.quantization.zero_point - MIDDLE
-    return f"zero point {point}" if weights.signed and point else None
+    return odd_weights(case, 4)
 
 
 @relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
@@ -133,17 +114,6 @@ def padding_reaches(case: Case) -> str | None:
     return None
 
 
-@relies_on(constant_weights, quantised_per_tensor)
-def scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
-    image, weights, output = (
-        _quantization(case.graph, tensor.index)
-        for tensor in (case.input(IMAGE), case.input(WEIGHTS), case.output())
-    )
-    scale = requantise.convolution_scale(image.scale, weights.scale, output.scale)
-    return None if generation_of(case.chip).fits(scale) else f"{float(scale):.4g}"
-
-
 # ---------------------------------------------------------------------------------------- lowering
 
 
@@ -156,7 +126,8 @@ def lower(builder: Builder, operator: Operator) -> None:
         builder.quantization(i) for i in (*operator.inputs[:2], operator.outputs[0])
     )
     view = builder.planar(operator.inputs[IMAGE], operator.index)
-    result.planar = builder.store_planes(result.size)
+    ending = ending_of(output, options.activation)
+    target = builder.store_planes(result.size)
     stride = options.stride_rows, options.stride_columns
     before = padding_before(builder.graph, operator)
     builder.steps.append(
@@ -164,7 +135,7 @@ def lower(builder: Builder, operator: Operator) -> None:
             operator=operator.index,
             depthwise=operator.kind == DEPTHWISE,
             source=view,
-            target=result.planar,
+            target=target,
             input_size=source.size,
             output_size=result.size,
             kernels=kernels,
@@ -174,16 +145,19 @@ def lower(builder: Builder, operator: Operator) -> None:
             padding_same=options.padding is Padding.SAME,
             scale=requantise.convolution_scale(image.scale, weights.scale, output.scale),
             input_zero_point=source.zero_point,
-            output_zero_point=result.zero_point,
-            relu=options.activation is not Activation.NONE,
+            output_zero_point=ending.zero_point,
+            relu=ending.relu,
         )
     )
+    result.planar = ending.applied(builder, operator.index, target)
 
 
 def _kernels(graph: Graph, operator: Operator) -> Kernels:
     """The weights as they are, channels in front."""
     weights = graph.tensors[operator.inputs[WEIGHTS]].data
     assert weights is not None
+    quantization = graph.tensors[operator.inputs[WEIGHTS]].quantization
+    assert quantization is not None
     channels = graph.tensors[operator.inputs[IMAGE]].shape[3]
     if operator.kind == DEPTHWISE:
         values = weights.transpose(3, 0, 1, 2)
@@ -195,18 +169,10 @@ def _kernels(graph: Graph, operator: Operator) -> Kernels:
         values.astype(np.uint8, copy=False),
         first,
         channels,
-        _quantization(graph, operator.inputs[WEIGHTS]).zero_point,
-        _bias(graph, operator, values.shape[0]),
+        quantization.zero_point,
+        bias_values(graph, operator, values.shape[0]),
         graph.tensors[operator.inputs[WEIGHTS]].signed,
     )
-
-
-def _bias(graph: Graph, operator: Operator, count: int) -> NDArray[np.int64]:
-    if len(operator.inputs) > BIAS and operator.inputs[BIAS] >= 0:
-        data = graph.tensors[operator.inputs[BIAS]].data
-        assert data is not None
-        return data.reshape(-1).astype(np.int64)
-    return np.zeros(count, np.int64)
 
 
 def _padding_after(
@@ -220,12 +186,6 @@ def _padding_after(
     rows = (output.rows - 1) * stride[0] + kernels.rows - size.rows - before[0]
     columns = (output.columns - 1) * stride[1] + kernels.columns - size.columns - before[1]
     return max(rows, 0), max(columns, 0)
-
-
-def _quantization(graph: Graph, tensor: int) -> Quantization:
-    quantization = graph.tensors[tensor].quantization
-    assert quantization is not None
-    return quantization
 
 
 RECORD = OperatorRecord(

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from lapilli.compiler.operators import (
     addition,
+    average_pooling,
     convolution,
+    extremum,
+    fully_connected,
+    joining,
     leaky_relu,
+    max_pooling,
+    mean,
+    mirror_padding,
+    multiplication,
     padding,
     powers,
     prelu,
     quantize,
     rectifiers,
+    reshaping,
     sigmoids,
     signs,
+    slicing,
     smooth_rectifiers,
+    splitting,
     subtraction,
 )
 from lapilli.compiler.operators.record import OperatorRecord
@@ -23,6 +34,7 @@ RECORDS: tuple[OperatorRecord, ...] = (
     addition.RECORD,
     subtraction.RECORD,
     padding.RECORD,
+    mirror_padding.RECORD,
     quantize.RECORD,
     rectifiers.RECORD,
     leaky_relu.RECORD,
@@ -31,6 +43,17 @@ RECORDS: tuple[OperatorRecord, ...] = (
     smooth_rectifiers.RECORD,
     signs.RECORD,
     powers.RECORD,
+    reshaping.RECORD,
+    fully_connected.RECORD,
+    average_pooling.RECORD,
+    max_pooling.RECORD,
+    mean.RECORD,
+    multiplication.RECORD,
+    extremum.RECORD,
+    joining.CONCATENATION,
+    joining.PACK,
+    *splitting.RECORDS,
+    *slicing.RECORDS,
 )
 BY_KIND = {kind: record for record in RECORDS for kind in record.kinds}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
-from lapilli.compiler.operators.record import Case, relies_on
+from lapilli.compiler.operators.record import Case, Rule, relies_on
 from lapilli.model.geometry import SIDE_MAXIMUM
-from lapilli.model.graph import Activation, Addition, Convolution
+from lapilli.model.options import Convolution, Pooling
 
 CHANNELS_MAXIMUM = (1 << 14) - 1
+EXTENT_MAXIMUM = (1 << 16) - 1
+"""Of what the TP cores move."""
 BYTES_BELOW = 1 << 28
 DIVISIBLE_BY = 8
 """Output channels that drivers before February 2024 could do."""
@@ -22,7 +26,7 @@ def image_extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 @relies_on()
 def operands_present(case: Case) -> str | None:
-    """The operator has all its inputs, and one output."""
+    """The operator has all its inputs and outputs."""
     needed, wanted = case.record.needed, case.record.outputs
     inputs, outputs = case.operator.inputs, case.operator.outputs
     present = [i for i in inputs[:needed] if i >= 0]
@@ -91,7 +95,7 @@ def batch_of_one(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def image_of_four_dimensions(case: Case) -> str | None:
-    """Input and output of a convolution or padding have four dimensions."""
+    """Images that go in and come out have four dimensions."""
     for tensor in case.images:
         if len(tensor.shape) != 4:
             return f"{tensor.name} has shape {list(tensor.shape)}"
@@ -106,7 +110,7 @@ def image_size(case: Case) -> str | None:
     Remedy: Cut the image into pieces.
     """
     options = case.operator.options
-    strided = isinstance(options, Convolution) and options.stride_rows > 1
+    strided = isinstance(options, (Convolution, Pooling)) and options.stride_rows > 1
     side = SIDE_MAXIMUM // 2 - 1 if strided else SIDE_MAXIMUM
     for tensor in case.images:
         rows, columns, channels = image_extents(tensor.shape)
@@ -118,28 +122,24 @@ def image_size(case: Case) -> str | None:
     return None
 
 
-@relies_on(operands_present)
-def activation_exact(case: Case) -> str | None:
-    """A fused activation is ReLU, or ReLU6 with an output range that ends at or below 6.
+def byte_count(case: Case) -> str | None:
+    """Tensors have fewer than 2^28 bytes."""
+    for tensor in case.images:
+        if tensor.size >= BYTES_BELOW:
+            return f"{tensor.name} has {tensor.size} bytes"
+    return None
 
-    Remedy: Quantise so that the output range ends at 6 (scale 6/255, zero point 0), or use
-    ReLU.
+
+def moved_size(case: Case) -> str | None:
+    """Tensors have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes.
+
+    Remedy: Cut the tensor into pieces.
     """
-    options = case.operator.options
-    assert isinstance(options, (Convolution, Addition))
-    if options.activation in (Activation.NONE, Activation.RELU):
-        return None
-    if options.activation is Activation.RELU6:
-        quantization = case.output().quantization
-        if quantization is None or not 0 < quantization.scale < np.inf:
-            return None  # another rule's concern
-        highest = (255 - quantization.zero_point) * quantization.scale
-        # The byte that stands for 6, rounded as LiteRT does when it prepares the kernel.
-        six = quantization.zero_point + int(
-            np.floor(np.float32(6.0) / np.float32(quantization.scale) + np.float32(0.5))
-        )
-        return None if six >= 255 else f"ReLU6 with an output range up to {highest:.4g}"
-    return f"{options.activation.value}"
+    for tensor in case.images:
+        extents = image_extents(tensor.shape)
+        if max(extents) > EXTENT_MAXIMUM or tensor.size >= BYTES_BELOW:
+            return f"{tensor.name} has shape {list(tensor.shape)}"
+    return None
 
 
 def divisible_channels(case: Case) -> str | None:
@@ -148,3 +148,14 @@ def divisible_channels(case: Case) -> str | None:
         return None
     channels = case.output().shape[3]
     return f"{channels} output channels" if channels % DIVISIBLE_BY else None
+
+
+def of_kinds(kinds: Collection[str]) -> Rule:
+    """The rule that an operator is of one of ``kinds``."""
+
+    @relies_on()
+    def kinds_asked_for(case: Case) -> str | None:
+        """Operators are of the kinds that are asked for (only if some are)."""
+        return None if case.operator.kind in kinds else case.operator.kind
+
+    return kinds_asked_for

@@ -51,6 +51,9 @@ def reshuffled(intent: ConvolutionIntent) -> ImageSize:
         # A 2x2 kernel would not need the one more; the recordings have it.
         columns += max(-(-kernels.columns // 2) - 1, 1)
         rows += max(-(-kernels.rows // 2) - 1, 1)
+    # Every pixel has to be there, however small the kernel and however much lies before the image.
+    rows = max(rows, -(-(intent.padding_before[0] + size.rows) // 2))
+    columns = max(columns, -(-(intent.padding_before[1] + size.columns) // 2))
     return ImageSize(columns, rows, 4 * size.channels)
 
 

@@ -24,9 +24,6 @@ SENTENCES = {
     "stride_one_or_two": "Strides are 1 or 2, the same for rows and columns.",
     "kernel_size": "Kernels are no larger than the chip takes (A311D: 11x11).",
     "padding_reaches": ("Padding before the image fits the chip's offset field (A311D: up to 8)."),
-    "scale_fits": (
-        "The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."
-    ),
 }
 
 
@@ -149,12 +146,11 @@ CONVOLUTIONS: list[Broken] = [
         "image has 268435456 bytes",
         by_hand.convolution((1, 4096, 4096, 16), (1, 1)),
     ),
-    ("activation_exact", "ReLU-1..1", by_hand.convolution(activation=Activation.RELU_N1_TO_1)),
     ("activation_exact", "other", by_hand.convolution(activation=Activation.OTHER)),
     (
         "activation_exact",
-        "ReLU6 with an output range up to 126",
-        by_hand.convolution(activation=Activation.RELU6),
+        "8209 elements",
+        by_hand.convolution((1, 1, 1, 4), (1, 1), 8209, activation=Activation.RELU6),
     ),
     (
         "scale_fits",

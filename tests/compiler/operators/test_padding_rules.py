@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hand_graphs as by_hand
 import pytest
 from hand_graphs import PADDED
-from rule_checks import Broken, check_broken, check_complete, parameters, zeros
+from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
 
 from lapilli.compiler.operators import padding
 from lapilli.model.graph import Graph
 
 SENTENCES = {
-    "pad_of_rows_and_columns": "Padding is constant and adds rows and columns only.",
-    "pad_keeps_values": "Padding does not change scale or zero point.",
-    "pad_shapes_agree": "The padded image has the size that the paddings say.",
+    "pad_value": (
+        "What is padded with is a constant byte, or nothing is said and it is the zero point."
+    ),
 }
+
+
+def with_value(**value: Any) -> Graph:
+    """PADV2: the value in front of the result."""
+    graph = by_hand.padding()
+    shape = value["data"].shape if "data" in value else ()
+    tensors = (
+        *graph.tensors[:2],
+        by_hand.tensor(2, "value", **{"shape": shape, **value}),
+        by_hand.tensor(3, "padded", (1, 8, 13, 7)),
+    )
+    return by_hand.one_operator("PADV2", tensors, (0, 1, 2), None)
 
 
 PADDINGS: list[Broken] = [
@@ -30,32 +44,27 @@ PADDINGS: list[Broken] = [
     ),
     ("eight_bit", "padded is int16", by_hand.with_tensor(by_hand.padding(), 2, dtype="int16")),
     (
-        "image_of_four_dimensions",
-        "plain has shape [5, 6, 7]",
-        by_hand.with_tensor(by_hand.padding(), 0, shape=(5, 6, 7)),
-    ),
-    (
         "batch_of_one",
         "plain has shape [3, 5, 6, 7]",
         by_hand.with_tensor(by_hand.padding(), 0, shape=(3, 5, 6, 7)),
     ),
     (
-        "pad_of_rows_and_columns",
-        "paddings [[0, 0], [1, 2], [3, 4], [0, 1]]",
-        by_hand.padding(((0, 0), (1, 2), (3, 4), (0, 1))),
+        "pad_amounts",
+        "paddings [[0, 1], [1, 2], [3, 4], [0, 0]]",
+        by_hand.padding(((0, 1), (1, 2), (3, 4), (0, 0))),
     ),
     (
-        "pad_of_rows_and_columns",
+        "pad_amounts",
         "paddings [[0, 0], [-1, 2], [3, 4], [0, 0]]",
         by_hand.padding(((0, 0), (-1, 2), (3, 4), (0, 0))),
     ),
     (
-        "pad_of_rows_and_columns",
+        "pad_amounts",
         "paddings of shape [3, 2]",
         by_hand.padding(((0, 0), (1, 2), (3, 4))),
     ),
     (
-        "pad_of_rows_and_columns",
+        "pad_amounts",
         "paddings of shape [4, 2]",
         by_hand.with_tensor(by_hand.padding(), 1, data=None),
     ),
@@ -75,6 +84,12 @@ PADDINGS: list[Broken] = [
         by_hand.with_tensor(by_hand.padding(), 2, quantization=by_hand.quantised(0.5, 4)),
     ),
     (
+        "pad_value",
+        "value is constant uint8 of shape [2]",
+        with_value(data=zeros(2)),
+    ),
+    ("pad_value", "value is computed uint8 of shape [1]", with_value(shape=(1,))),
+    (
         "image_size",
         "padded is 8192x13x7",
         by_hand.with_tensor(
@@ -91,3 +106,21 @@ def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph
 
 def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
     check_complete(padding.RECORD, PADDINGS, SENTENCES)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "padded"),
+    [
+        (((0, 0), (1, 2), (3, 4), (5, 6)), (1, 8, 13, 18)),
+        (((0, 0), (0, 0), (0, 0), (0, 1)), (1, 5, 6, 8)),
+        (((0, 0), (40, 0), (0, 50), (0, 0)), (1, 45, 56, 7)),
+    ],
+)
+def test_any_amounts_are_taken(amounts: Any, padded: tuple[int, ...]) -> None:
+    verdict = judged(by_hand.with_tensor(by_hand.padding(amounts), PADDED, shape=padded))
+    assert verdict.supported, verdict.reason
+
+
+def test_a_value_is_taken() -> None:
+    verdict = judged(with_value(data=zeros(1)))
+    assert verdict.supported, verdict.reason

@@ -1,0 +1,103 @@
+"""What the NPU takes of MUL, MAXIMUM and MINIMUM: each rule is broken by a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hand_graphs as by_hand
+import pytest
+from hand_graphs import FIRST, SECOND, SUM
+from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
+
+from lapilli.compiler.operators import extremum, multiplication
+from lapilli.model.graph import Graph
+from lapilli.model.options import Activation, Multiplication
+
+PRODUCTS_SENTENCES = {
+    "constant_factor": (
+        "One operand is constant, a number or one for each channel, and the other one has the "
+        "result's shape (no proven unit multiplies two computed tensors)."
+    ),
+}
+EXTREMA_SENTENCES = {
+    "shapes_alike": "Computed operands have the result's shape.",
+}
+
+
+def two(kind: str, constant: tuple[int, ...] | None = None, **options: Any) -> Graph:
+    """Of two tensors, or of one and a constant."""
+    graph = by_hand.with_operator(
+        by_hand.addition(), kind=kind, options=Multiplication(**options) if kind == "MUL" else None
+    )
+    if constant is None:
+        return graph
+    return by_hand.with_tensor(graph, SECOND, shape=constant, data=zeros(*constant))
+
+
+def product(index: int, **changes: Any) -> Graph:
+    return by_hand.with_tensor(two("MUL", (5,)), index, **changes)
+
+
+def extreme(index: int, **changes: Any) -> Graph:
+    return by_hand.with_tensor(two("MAXIMUM"), index, **changes)
+
+
+def resized(graph: Graph, *shape: int) -> Graph:
+    return by_hand.with_tensor(by_hand.with_tensor(graph, FIRST, shape=shape), SUM, shape=shape)
+
+
+PRODUCTS: list[Broken] = [
+    ("operands_present", "1 inputs, 1 outputs", by_hand.with_operator(two("MUL"), inputs=(FIRST,))),
+    ("eight_bit", "first is int16", product(FIRST, dtype="int16")),
+    ("batch_of_one", "first has shape [2, 4, 6, 5]", product(FIRST, shape=(2, 4, 6, 5))),
+    ("constant_factor", "two computed tensors", two("MUL")),
+    ("constant_factor", "second of shape [6, 1]", two("MUL", (6, 1))),
+    ("constant_factor", "two constants", product(FIRST, data=zeros(1, 4, 6, 5))),
+    ("quantised_per_tensor", "sum has no quantisation", product(SUM, quantization=None)),
+    ("image_size", "first is 8192x1x5", resized(two("MUL", (5,)), 1, 8192, 1, 5)),
+    ("flat_size", "8209 elements", resized(two("MUL", (1,)), 1, 8209)),
+    ("activation_exact", "other", two("MUL", (5,), activation=Activation.OTHER)),
+    ("scale_fits", "2.5e+05", product(SUM, quantization=by_hand.quantised(1e-6))),
+]
+EXTREMA: list[Broken] = [
+    (
+        "operands_present",
+        "1 inputs, 1 outputs",
+        by_hand.with_operator(two("MAXIMUM"), inputs=(FIRST,)),
+    ),
+    ("eight_bit", "first is int16", extreme(FIRST, dtype="int16")),
+    ("batch_of_one", "first has shape [2, 4, 6, 5]", extreme(FIRST, shape=(2, 4, 6, 5))),
+    ("constant_operand", "second of shape [6, 1]", two("MINIMUM", (6, 1))),
+    ("shapes_alike", "[1, 1, 1, 5] -> [1, 4, 6, 5]", extreme(SECOND, shape=(1, 1, 1, 5))),
+    ("quantised_per_tensor", "sum has no quantisation", extreme(SUM, quantization=None)),
+    (
+        "quantisation_stays",
+        "(0.5, 3) and (0.25, 3)",
+        extreme(SECOND, quantization=by_hand.quantised(0.25)),
+    ),
+    ("image_size", "first is 8192x1x5", resized(two("MINIMUM", (5,)), 1, 8192, 1, 5)),
+    ("flat_size", "8209 elements", resized(two("MINIMUM", (1,)), 1, 8209)),
+]
+SENTENCES = {**PRODUCTS_SENTENCES, **EXTREMA_SENTENCES}
+
+
+@pytest.mark.parametrize(("rule", "found", "graph"), parameters([*PRODUCTS, *EXTREMA]))
+def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph: Graph) -> None:
+    check_broken(rule, found, graph, SENTENCES)
+
+
+def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
+    check_complete(multiplication.RECORD, PRODUCTS, PRODUCTS_SENTENCES)
+    check_complete(extremum.RECORD, EXTREMA, EXTREMA_SENTENCES)
+
+
+@pytest.mark.parametrize("constant", [(1,), (5,), (1, 1, 1, 5), ()])
+@pytest.mark.parametrize("kind", ["MUL", "MAXIMUM", "MINIMUM"])
+def test_constants_are_taken(kind: str, constant: tuple[int, ...]) -> None:
+    verdict = judged(two(kind, constant))
+    assert verdict.supported, verdict.reason
+
+
+@pytest.mark.parametrize("kind", extremum.RECORD.kinds)
+def test_two_tensors_are_taken(kind: str) -> None:
+    assert judged(two(kind)).supported
