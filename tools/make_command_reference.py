@@ -162,7 +162,8 @@ each with `name`, `state` (`ok`, `note` or `problem`), `found` and `mend`.
     "selftest": """
 `format`, `passed`, `device` (`name`, `chip`; of a board also `driver` and `core`), `versions` and
 `cases`, each with `name`, `outcome`, `jobs`, `elements`, `differing`, `largest_difference`,
-`tolerance`, `milliseconds` and `detail`.
+`tolerance`, `milliseconds` and `detail`; `experiments`, each with `name`, `answer`, `detail` and
+`milliseconds`.
 """,
 }
 """Keys of the JSON that no docstring lists."""

@@ -20,6 +20,7 @@ RECORD = ROOT / "benchmarks" / "schedules.json"
 sys.path.insert(0, str(ROOT))
 
 from lapilli.compiler.schedule.levers.registry import EVERYTHING  # noqa: E402
+from lapilli.selftest.experiments import EXPERIMENTS  # noqa: E402
 
 CHIPS = {"a311d": "A311D", "imx8mp": "i.MX 8M Plus"}
 SMALLEST = 0.0005
@@ -136,11 +137,26 @@ def constants(figures: Figures) -> str:
     return table(["constants", *models, "bus refitted", *models], rows)
 
 
+def experiments(_: Figures) -> str:
+    """What a board can be asked."""
+    rows = [
+        [
+            f"`{each.name}`",
+            ", ".join(f"V{number}" for number in each.generations),
+            each.question,
+            each.unlocks,
+        ]
+        for each in EXPERIMENTS
+    ]
+    return table(["experiment", "chips", "question", "a yes unlocks"], rows)
+
+
 TABLES: Mapping[str, Callable[[Figures], str]] = {
     "levers": levers,
     "programs": programs,
     "ladder": ladder,
     "constants": constants,
+    "experiments": experiments,
 }
 
 

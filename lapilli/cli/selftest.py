@@ -13,6 +13,8 @@ from lapilli.files import replacing
 from lapilli.printable import as_utf8
 from lapilli.program import recording
 from lapilli.selftest import environment, ladder, models, report
+from lapilli.selftest.experiments import Finding
+from lapilli.selftest.experiments import run as ask
 from lapilli.selftest.ladder import Result
 
 
@@ -37,8 +39,13 @@ from lapilli.selftest.ladder import Result
     type=click.IntRange(1),
     help="Timed runs of each model; the median counts.",
 )
+@click.option(
+    "--experiments",
+    is_flag=True,
+    help="Also ask the board what no paper answers (docs/schedules.md); a job may hang.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def selftest(device: str, output: str, runs: int, as_json: bool) -> int:  # fmt: skip
+def selftest(device: str, output: str, runs: int, experiments: bool, as_json: bool) -> int:
     """Run models with known results and write a report that you can send.
 
     It takes a few seconds on a board. Exit code 6 if a result differs, 7 if a job hung.
@@ -47,18 +54,24 @@ def selftest(device: str, output: str, runs: int, as_json: bool) -> int:  # fmt:
     def told(result: Result) -> None:
         click.echo(clean(report.line(result)), err=as_json)
 
+    def heard(finding: Finding) -> None:
+        for line in report.answer(finding).splitlines():
+            click.echo(clean(line), err=as_json)
+
     if not output:
         raise UsageError("--output '': give the start of the files' names")
     opened = open_device(device)
     try:
         results = ladder.run(models.ladder(), opened, runs, told)
-        found = report.to_json(results, environment.describe(opened), environment.versions())
+        findings = ask(opened, runs, heard) if experiments else []
+        described = environment.describe(opened), environment.versions()
+        found = report.to_json(results, *described, findings)
     finally:
         opened.close()
     with replacing(f"{output}.json") as file:
         file.write(as_utf8(json.dumps(found, indent=2) + "\n"))
     with replacing(f"{output}.txt") as file:
-        file.write(as_utf8(report.to_text(found, results) + "\n"))
+        file.write(as_utf8(report.to_text(found, results, findings) + "\n"))
     for number, result in enumerate(results):
         if result.recording is not None:
             recording.save(f"{output}.{number}.npz", result.recording)

@@ -213,10 +213,30 @@ def small_convolution() -> Case:
     return LAYERS[1].case(1)
 
 
+def many_kernels() -> Case:
+    """Kernels that a chip's on-chip memory does not hold, on an image that it holds easily."""
+    return _Layer("many kernels", (7, 7, 1024), 1024, (1, 1)).case(200)
+
+
+def large_image() -> Case:
+    """Kernels that are read for many tiles."""
+    return _Layer("large image of many channels", (56, 56, 128), 128).case(201)
+
+
+def narrow_image() -> Case:
+    """Rows of 14 pixels, of the 64 that a line has."""
+    return _Layer("narrow image", (14, 14, 512), 512, (1, 1)).case(202)
+
+
+def deep_image() -> Case:
+    """A depthwise layer of MobileDet's size."""
+    return _Layer("deep image", (20, 20, 768), 768, depthwise=True).case(203)
+
+
 def ladder() -> list[Case]:
     """All models, from the simplest on."""
     cases = [layer.case(seed) for seed, layer in enumerate(LAYERS)]
-    return [*cases, _addition(), _pad(), _block()]
+    return [*cases, _addition(), padded(), block()]
 
 
 def _addition() -> Case:
@@ -226,12 +246,13 @@ def _addition() -> Case:
     return maker.case("addition of two convolutions", maker.addition(*branches), 2)
 
 
-def _pad() -> Case:
+def padded() -> Case:
+    """A border, made by TP jobs alone."""
     maker = _Maker(np.random.default_rng(101))
     return maker.case("pad", maker.pad(maker.image(9, 11, 8), (1, 2, 3, 4)), 0)
 
 
-def _block() -> Case:
+def block() -> Case:
     """An inverted residual block, whose jobs depend on each other."""
     maker = _Maker(np.random.default_rng(102))
     source = maker.convolution(maker.image(14, 14, 3), 16)

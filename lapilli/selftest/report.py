@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from lapilli.errors import ExitCode
+from lapilli.selftest.experiments import EXPERIMENTS, Finding
 from lapilli.selftest.ladder import Outcome, Result
 
 FORMAT = 1
 
 
 def to_json(
-    results: Sequence[Result], device: dict[str, str], versions: dict[str, str]
+    results: Sequence[Result],
+    device: dict[str, str],
+    versions: dict[str, str],
+    findings: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """Everything; times in milliseconds."""
     return {
@@ -34,6 +38,15 @@ def to_json(
             }
             for result in results
         ],
+        "experiments": [
+            {
+                "name": finding.name,
+                "answer": finding.answer.value,
+                "detail": finding.detail,
+                "milliseconds": {name: round(ms, 3) for name, ms in finding.milliseconds},
+            }
+            for finding in findings
+        ],
     }
 
 
@@ -50,13 +63,28 @@ def line(result: Result) -> str:
     return f"{result.outcome.value:<12}{result.name:<30}{time:>13}  {detail}"
 
 
-def to_text(report: dict[str, Any], results: Sequence[Result]) -> str:
+def answer(finding: Finding) -> str:
+    """What an experiment showed, and what a yes would unlock."""
+    asked = next(each for each in EXPERIMENTS if each.name == finding.name)
+    times = "".join(f"  {name} {ms:.3f} ms" for name, ms in finding.milliseconds)
+    return (
+        f"{finding.answer.value:<13}{finding.name:<15}{finding.detail}{times}\n"
+        f"{'':<28}{asked.question} A yes unlocks {asked.unlocks}."
+    )
+
+
+def to_text(
+    report: dict[str, Any], results: Sequence[Result], findings: Sequence[Finding] = ()
+) -> str:
     """The report for a reader."""
     head = [f"{name:<10}{value}" for part in ("device", "versions")
             for name, value in report[part].items()]  # fmt: skip
     passed = sum(result.outcome is Outcome.PASSED for result in results)
     cases = [line(result) for result in results]
-    return "\n".join(["lapilli selftest", "", *head, "", *cases, "", verdict(passed, len(results))])
+    lines = ["lapilli selftest", "", *head, "", *cases, "", verdict(passed, len(results))]
+    if findings:
+        lines += ["", *map(answer, findings)]
+    return "\n".join(lines)
 
 
 def verdict(passed: int, count: int) -> str:
