@@ -100,6 +100,8 @@ FLUSHES = 2
 """How often GL_FLUSH_CACHE is written at the end of a stream."""
 TP_MORE_CORES = 1
 """``number`` of every TP instruction of an operation that is not its last."""
+TP_MORE_CORES_UNORDERED = 0x1F
+"""The same where operations have numbers, from 1, instead of waiting for each other."""
 TP_PAD_MORE_CORES = 8
 """Value of GL_UNK3950 for the instructions of a padding, RELU or ABS operation on cores before the
 last; 0 for the last one and for every other operation, LOGISTIC with its table among them."""

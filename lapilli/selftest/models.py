@@ -233,6 +233,15 @@ def deep_image() -> Case:
     return _Layer("deep image", (20, 20, 768), 768, depthwise=True).case(203)
 
 
+def two_branches() -> Case:
+    """A border and a convolution that don't need each other, and a sum that needs both."""
+    maker = _Maker(np.random.default_rng(204))
+    image = maker.image(56, 56, 64)
+    branches = maker.pad(image, (1, 1, 1, 1)), maker.convolution(image, 64)
+    valid = maker.convolution(branches[0], 64, same=False)
+    return maker.case("two branches", maker.addition(valid, branches[1]), 2)
+
+
 def ladder() -> list[Case]:
     """All models, from the simplest on."""
     cases = [layer.case(seed) for seed, layer in enumerate(LAYERS)]

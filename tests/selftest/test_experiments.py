@@ -15,6 +15,7 @@ from rule_checks import chip
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.stages import CompileOptions, compile_graph
 from lapilli.device.open import open_device
+from lapilli.emulator.front_end import walk
 from lapilli.hw.commands import LOAD_STATE, Register
 from lapilli.hw.nn import Caching
 from lapilli.program.device import DeviceBuffer
@@ -90,9 +91,38 @@ def test_a_window_lies_over_what_one_job_hands_to_the_next() -> None:
         part = compile_graph(case.graph, chip("a311d"), options=experiments.PLAIN).parts[0]
         buffer = experiments.between(part, unit, chip("a311d"))
         assert part.buffers[buffer].role == "tensor"
-        over = windowed(part, buffer)
+        over = windowed(part, buffer, chip("a311d"))
         assert (over.buffers[buffer].data == POISON).all()
         assert len(over.relocations) == len(part.relocations) + 2 * len(part.jobs)
+
+
+@pytest.mark.parametrize("name", ["a311d", "imx8mp"])
+def test_a_window_leaves_kernels_their_place(name: str) -> None:
+    """The tensor is behind all ranges, if the window starts where the on-chip memory does."""
+    part = compile_graph(models.block().graph, chip(name), options=experiments.PLAIN).parts[0]
+    buffer = experiments.between(part, "NN", chip(name))
+    over = windowed(part, buffer, chip(name))
+    first = min(r.addend for r in over.relocations if r.target == buffer and r.buffer >= 0)
+    layout = generation_of(chip(name)).layout
+    words = [part.job_words(job).tolist() for job in part.jobs if job.unit == "NN"]
+    assert first >= max(layout.decode(each)["kernel_cache_end_address"] for each in words)
+    assert over.buffers[buffer].size <= chip(name).vip_sram_bytes
+
+
+@pytest.mark.parametrize("name", ["a311d", "imx8mp"])
+def test_jobs_in_parallel_have_numbers(name: str) -> None:
+    case = models.two_branches()
+    part = compile_graph(case.graph, chip(name), options=experiments.PLAIN).parts[0]
+    numbered = experiments.parallel(part)
+    commands, _ = numbered.place([buffer.address for buffer in part.buffers])
+    starts = list(walk(commands, chip(name).nn_cores))
+    operations = [each.number for each in starts if each.number != 0x1F]
+    assert operations == list(range(1, len(operations) + 1))
+    plain = list(walk(part.commands, chip(name).nn_cores))
+    assert [each.address for each in starts] == [each.address for each in plain]
+    assert [each.number == 1 for each in plain] == [each.number == 0x1F for each in starts]
+    kinds = [job.kind for job in part.jobs]
+    assert "pad" in kinds and kinds.index("pad") < kinds.index("convolution")
 
 
 def test_an_emulator_compares_values_and_says_nothing_of_times() -> None:
