@@ -318,7 +318,7 @@ EXPERIMENTS = (
         "Do bytes that a TP writes between GL_OCB_REMAP_START and _END stay on chip?",
         "tensors between layout changes that never reach the memory",
         (7, 8),
-        _window("TP", models.padded),
+        _window("TP", models.first_layer),
     ),
     Experiment(
         "window-nn",

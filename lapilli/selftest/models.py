@@ -213,6 +213,11 @@ def small_convolution() -> Case:
     return LAYERS[1].case(1)
 
 
+def first_layer() -> Case:
+    """Two changes of layout, one after the other, in front of a convolution."""
+    return LAYERS[6].case(6)
+
+
 def many_kernels() -> Case:
     """Kernels that a chip's on-chip memory does not hold, on an image that it holds easily."""
     return _Layer("many kernels", (7, 7, 1024), 1024, (1, 1)).case(200)
@@ -245,7 +250,7 @@ def two_branches() -> Case:
 def ladder() -> list[Case]:
     """All models, from the simplest on."""
     cases = [layer.case(seed) for seed, layer in enumerate(LAYERS)]
-    return [*cases, _addition(), padded(), block()]
+    return [*cases, _addition(), _pad(), block()]
 
 
 def _addition() -> Case:
@@ -255,8 +260,7 @@ def _addition() -> Case:
     return maker.case("addition of two convolutions", maker.addition(*branches), 2)
 
 
-def padded() -> Case:
-    """A border, made by TP jobs alone."""
+def _pad() -> Case:
     maker = _Maker(np.random.default_rng(101))
     return maker.case("pad", maker.pad(maker.image(9, 11, 8), (1, 2, 3, 4)), 0)
 
