@@ -23,7 +23,8 @@ DATA = Path(os.environ.get("LAPILLI_TEST_DATA", HERE.parents[1] / "shared"))
 MOBILENET = "mobilenet_v1_1.0_224_quant"
 MOBILEDET = "ssdlite_mobiledet_coco_qat_postprocess"
 MODELS = (MOBILENET, MOBILEDET)
-SHORT = {MOBILENET: "MobileNetV1", MOBILEDET: "MobileDet"}
+MOBILENET_V2 = "mobilenet_v2_1.0_224_quant"
+SHORT = {MOBILENET: "MobileNetV1", MOBILENET_V2: "MobileNetV2", MOBILEDET: "MobileDet"}
 KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD"})
 STATES = {
     "dense": CompileOptions(False, False, True, True, kinds=KINDS),
@@ -32,6 +33,8 @@ STATES = {
     "image_cache": CompileOptions(kinds=KINDS),
 }
 """What the recorded driver could do, from January to February 2024."""
+RECORDED = "recorded"
+"""The state of figures of which only the total is known: taken as the recorded driver's."""
 POST_PROCESSING = "CUSTOM:TFLite_Detection_PostProcess"
 
 
@@ -116,14 +119,21 @@ def host_work(graph: Graph, chip: Chip, options: CompileOptions) -> HostWork:
 
 def states(chip: Chip) -> list[State]:
     """Both models in every state; a figure that is quoted twice counts once."""
-    found = []
-    for model in MODELS:
-        for state, options in STATES.items():
-            figures = {
-                row.milliseconds
-                for row in rows()
-                if (row.chip, row.model, row.state, row.kind) == (chip.name, model, state, "whole")
-            }
-            work, host = work_of(graph_of(model), chip, options)
-            found.append(State(model, state, work, host, tuple(sorted(figures))))
-    return found
+    return [
+        _state(chip, model, state, options) for model in MODELS for state, options in STATES.items()
+    ]
+
+
+def unfitted_states(chip: Chip) -> list[State]:
+    """The models of which a chip's totals are known that nothing was fitted to."""
+    return [_state(chip, model, RECORDED, CompileOptions()) for model in SHORT]
+
+
+def _state(chip: Chip, model: str, state: str, options: CompileOptions) -> State:
+    figures = {
+        row.milliseconds
+        for row in rows()
+        if (row.chip, row.model, row.state, row.kind) == (chip.name, model, state, "whole")
+    }
+    work, host = work_of(graph_of(model), chip, options)
+    return State(model, state, work, host, tuple(sorted(figures)))

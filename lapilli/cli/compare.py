@@ -13,6 +13,7 @@ from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row
 from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, profile_file
 from lapilli.profile.table import ABSENT, Column
+from lapilli.timing.evidence import evidence_of
 
 SCHEDULES = click.Choice(["reference", "best"])
 FILE = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
@@ -98,6 +99,8 @@ def _lines(a: Profile, b: Profile, width: int) -> Iterator[str]:
         + _percent(total["bytes_a"], total["bytes_b"]),
         width,
     )
+    for sentence in dict.fromkeys(evidence_of(each.chip).sentence for each in (a, b)):
+        yield from text.wrapped("", sentence, width)
 
 
 def _percent(a: float, b: float) -> str:

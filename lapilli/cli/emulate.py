@@ -22,6 +22,7 @@ from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.program import recording
 from lapilli.program.recording import Recording
 from lapilli.timing.constants import constants_of
+from lapilli.timing.evidence import evidence_of
 from lapilli.virtual import preload, tree
 from lapilli.virtual.kernel import VirtualKernel
 from lapilli.virtual.objects import Client
@@ -112,6 +113,7 @@ class Submits:
             submits = text.count(self.count, "submit")
             total = f"{self.seconds * 1000:.3f} ms"
             click.echo(f"{submits}, {total} on {self.chip.name} by the timing model", err=True)
+            click.echo(evidence_of(self.chip).sentence, err=True)
 
 
 def _time(number: int, job: Recording, chip: Chip) -> tuple[str, float]:

@@ -23,6 +23,7 @@ from lapilli.profile.operators import Row, execution_order, npu_row, rows_of_gra
 from lapilli.profile.stream import limits_of, read_jobs
 from lapilli.program.program import Part, Program
 from lapilli.program.recording import Recording
+from lapilli.timing.evidence import evidence_of
 
 MODELLED_NOTE = (
     "NPU times are modelled from the command stream for {chip} at {clock:.0f} MHz, not measured."
@@ -78,7 +79,7 @@ def profile_graph(
             rows += [Row(Processor.NPU, (i,), group) for i in sorted(parts[group].operators)]
     operators = rows_of_graph(graph, rows, jobs, times, chip)
     jobs = _with_rows(jobs, operators)
-    notes = [_modelled_note(chip)]
+    notes = [_modelled_note(chip), evidence_of(chip).sentence]
     if any(row.processor is Processor.CPU for row in rows):
         notes.append(UNMEASURED_NOTE if measured is None else CPU_NOTE)
     if measured is not None and measured.on_board:
@@ -96,7 +97,11 @@ def profile_program(program: Program, device: str) -> Profile:
     jobs = _jobs_of(program.parts, chip)
     operators = rows_of_jobs(jobs, chip)
     subject = Subject(program.model, "program", device, program.schedule)
-    notes = (_modelled_note(chip), "A program has no operators of the CPU, and no tensor names.")
+    notes = (
+        _modelled_note(chip),
+        evidence_of(chip).sentence,
+        "A program has no operators of the CPU, and no tensor names.",
+    )
     jobs = _with_rows(jobs, operators)
     found = _assemble(subject, chip, jobs, operators, None, None, notes)
     return _with_memory(found, program.parts)
@@ -107,7 +112,11 @@ def profile_recording(recording: Recording, chip: Chip, name: str) -> Profile:
     jobs = read_jobs(recording.commands, recording.buffers, chip)
     operators = rows_of_jobs(jobs, chip)
     subject = Subject(name, "recording", f"emulator:{chip.name}", "as recorded")
-    notes = (_modelled_note(chip), "A recording knows no operators: each row is one operation.")
+    notes = (
+        _modelled_note(chip),
+        evidence_of(chip).sentence,
+        "A recording knows no operators: each row is one operation.",
+    )
     return _assemble(subject, chip, jobs, operators, None, None, notes)
 
 

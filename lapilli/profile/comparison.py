@@ -12,6 +12,7 @@ from typing import Any
 from lapilli.profile.assemble import by_operation
 from lapilli.profile.events import OperatorRecord, Processor, Profile
 from lapilli.profile.rows import Row
+from lapilli.timing.evidence import evidence_of
 
 SCHEMA = "lapilli-compare"
 SCHEMA_VERSION = 1
@@ -119,6 +120,7 @@ def _head(profile: Profile) -> dict[str, Any]:
         "source": profile.source,
         "chip": profile.chip,
         "schedule": profile.schedule,
+        "evidence": evidence_of(profile.chip).to_dict(),
         "notes": list(profile.notes),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lapilli.profile.events import PartRecord, Profile
 from lapilli.profile.rows import Row, job_rows, operator_rows, totals
+from lapilli.timing.evidence import evidence_of
 
 SCHEMA = "lapilli-profile"
 SCHEMA_VERSION = 1
@@ -31,6 +32,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
             "bytes_per_cycle": limits.bytes_per_cycle,
             "sram_bytes": limits.sram_bytes,
         },
+        "evidence": evidence_of(profile.chip).to_dict(),
         "totals": totals(profile),
         "operators": operator_rows(profile),
         "jobs": job_rows(profile),
