@@ -11,6 +11,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
 from lapilli.model.input_shapes import Shapes
@@ -42,6 +43,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @options.shapes()
 @options.device("auto")
 @options.schedule()
+@options.search()
 @options.cache()
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()
@@ -57,6 +59,7 @@ def benchmark(
     shapes: Shapes,
     device: str,
     schedule: str,
+    search: SearchOptions,
     cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
@@ -77,6 +80,7 @@ def benchmark(
             model,
             device,
             schedule=schedule,
+            search=search,
             num_threads=num_threads,
             cache=cache,
             shapes=shapes,

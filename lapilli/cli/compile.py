@@ -16,6 +16,7 @@ from lapilli.cli import options, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.cli.text import say
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
@@ -90,25 +91,7 @@ class Summary:
     help="Let the NPU take what the delegate does on the host behind a detector.",
 )
 @click.option("--no-memory-reuse", is_flag=True, help="Give every tensor memory of its own.")
-@click.option(
-    "--without",
-    multiple=True,
-    metavar="LEVER",
-    help="Leave a lever of the best schedule out (docs/schedules.md); may be given again.",
-)
-@click.option(
-    "--experimental",
-    multiple=True,
-    metavar="LEVER",
-    help="Pull a lever that rests on a guess about the chip; may be given again.",
-)
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 2),
-    default=1,
-    show_default=True,
-    help="How much the best schedule looks at.",
-)
+@options.search()
 @options.per_channel("best")
 def compile_command(
     model: str,
@@ -125,9 +108,7 @@ def compile_command(
     only_divisible_channels: bool,
     no_postprocess: bool,
     no_memory_reuse: bool,
-    without: tuple[str, ...],
-    experimental: tuple[str, ...],
-    effort: int,
+    search: SearchOptions,
     per_channel: str,
     calibration: str | None,
 ) -> None:
@@ -143,11 +124,8 @@ def compile_command(
         only_divisible_channels,
         not no_postprocess,
         not no_memory_reuse,
-        frozenset(without),
-        frozenset(experimental),
-        effort,
-        per_channel_of(per_channel, calibration, graph, data),
-    )
+        per_channel=per_channel_of(per_channel, calibration, graph, data),
+    ).searched(search)
     store = store_for(cache)
     prepared = compiler.prepare(graph, found, wishes, keeper(store, wishes.per_channel))
     verdicts = prepared.verdicts

@@ -16,6 +16,7 @@ import click
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
 from lapilli.cli.per_channel import per_channel_of, show_layers
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
 from lapilli.diff.layers import diff
 from lapilli.diff.records import ACCUMULATED, ALONE, Diff, Layer
@@ -46,6 +47,7 @@ ROUNDED = (
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
 @options.device("emulator:a311d")
 @options.schedule()
+@options.search()
 @options.per_channel("fast")
 @click.option(
     "--reference",
@@ -74,6 +76,7 @@ def diff_command(
     seed: int,
     device: str,
     schedule: str,
+    search: SearchOptions,
     per_channel: str,
     calibration: str | None,
     reference: str,
@@ -103,6 +106,7 @@ def diff_command(
             device,
             None if given is None else [each.values for each in given],
             schedule=schedule,
+            search=search,
             reference=reference,
             tolerance=tolerance,
             seed=seed,

@@ -11,6 +11,7 @@ import click
 from lapilli.answers.images import HARD_LIMIT
 from lapilli.answers.inputs import PictureWish
 from lapilli.answers.normalisation import Wish
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, MOST_EFFORT, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,6 +34,50 @@ def schedule() -> Callable[[Command], Command]:
         show_default=True,
         help="How jobs are laid out on the NPU.",
     )
+
+
+def search() -> Callable[[Command], Command]:
+    """``--without``, ``--experimental`` and ``--effort``; the command gets them together as
+    ``search``."""
+    chosen = [
+        click.option(
+            "--without",
+            multiple=True,
+            metavar="LEVER",
+            help="Leave a lever of the best schedule out (docs/schedules.md); may be given again.",
+        ),
+        click.option(
+            "--experimental",
+            multiple=True,
+            metavar="LEVER",
+            help="Pull a lever that rests on a guess about the chip; may be given again.",
+        ),
+        click.option(
+            "--effort",
+            type=click.IntRange(0, MOST_EFFORT),
+            default=DEFAULT_SEARCH.effort,
+            show_default=True,
+            help="How much the best schedule looks at.",
+        ),
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_search(
+            *arguments: Any,
+            without: tuple[str, ...],
+            experimental: tuple[str, ...],
+            effort: int,
+            **others: Any,
+        ) -> Any:
+            asked = SearchOptions(frozenset(without), frozenset(experimental), effort)
+            return command(*arguments, search=asked, **others)
+
+        for option in reversed(chosen):
+            with_search = option(with_search)
+        return with_search  # type: ignore[return-value]
+
+    return decorate
 
 
 def cache() -> Callable[[Command], Command]:

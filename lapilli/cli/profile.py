@@ -10,6 +10,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish
 from lapilli.cli import options, text
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
 from lapilli.files import replacing
@@ -29,6 +30,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
     "An emulator, whose chip is modelled, or a board's render node, which is measured.",
 )
 @options.schedule()
+@options.search()
 @options.cache()
 @options.shapes()
 @options.inputs("zeros")
@@ -48,6 +50,7 @@ def profile(
     path: str,
     device: str,
     schedule: str,
+    search: SearchOptions,
     cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
@@ -69,7 +72,7 @@ def profile(
     """
     if node_path is not None and kind_of(path) != "model":
         raise UsageError(f"--node-data needs a model's tensor names; {path} has none")
-    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache, shapes)
+    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache, shapes, search)
     with native_messages():
         found = profile_file(path, wishes)
     _write(csv_path, lambda: json_report.to_csv(found, jobs))

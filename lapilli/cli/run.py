@@ -22,6 +22,7 @@ from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options
 from lapilli.cli.text import count, say
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import ON_HOST
 from lapilli.errors import ModelError, Unsupported, UsageError
 from lapilli.files import replacing
@@ -71,6 +72,7 @@ class Reading:
 @options.pictures()
 @options.device("auto")
 @options.schedule()
+@options.search()
 @options.cache()
 @options.per_channel("fast")
 @click.option(
@@ -119,6 +121,7 @@ def run(
     picture_wish: PictureWish,
     device: str,
     schedule: str,
+    search: SearchOptions,
     cache: bool,
     per_channel: str,
     calibration: str | None,
@@ -149,6 +152,9 @@ def run(
             shapes=shapes,
             device=device,
             schedule=schedule,
+            without=search.without,
+            experimental=search.experimental,
+            effort=search.effort,
             min_partition=min_partition,
             per_channel=per_channel,
             calibration=calibration,

@@ -26,6 +26,7 @@ from lapilli.compiler.realise import realise
 from lapilli.compiler.schedule import OnChipMemory, Tiling, best
 from lapilli.compiler.schedule.cost import Costs, deciding_constants
 from lapilli.compiler.schedule.levers.registry import pulled
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.units.report import Loss
 from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.unsigned import as_unsigned
@@ -73,6 +74,15 @@ class CompileOptions:
     effort: int = 1
     per_channel: PerChannel = BEST_WAY
     kinds: frozenset[str] | None = None
+
+    def searched(self, search: SearchOptions) -> CompileOptions:
+        """The same with another search for the best schedule."""
+        return replace(
+            self,
+            without=search.without,
+            experimental=search.experimental,
+            effort=search.effort,
+        )
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.units.requantise import Requantised
 from lapilli.device.runner import LoadedPart
 from lapilli.diff.interpreters import TensorValues
@@ -40,8 +41,8 @@ class SeenPart:
 class SeenNpu(NpuBackend):
     """The delegate's own backend, with parts that have every tensor as an output."""
 
-    def __init__(self, device: Device, schedule: str) -> None:
-        super().__init__(device, schedule)
+    def __init__(self, device: Device, schedule: str, search: SearchOptions) -> None:
+        super().__init__(device, schedule, search=search)
         self.values: TensorValues = {}
 
     def compile(

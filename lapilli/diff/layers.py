@@ -15,7 +15,14 @@ from typing import Any
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.compiler.per_channel import FAST_WAY, PerChannel
-from lapilli.compiler.stages import CompileOptions, compile_part, prepare, schedule_named
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
+from lapilli.compiler.stages import (
+    DEFAULT_OPTIONS,
+    CompileOptions,
+    compile_part,
+    prepare,
+    schedule_named,
+)
 from lapilli.compiler.units.report import Loss
 from lapilli.compiler.verdict import Verdict, judge_all
 from lapilli.device.open import open_device
@@ -41,6 +48,7 @@ def diff(
     inputs: Sequence[Values] | None = None,
     *,
     schedule: str = "best",
+    search: SearchOptions = DEFAULT_SEARCH,
     reference: str = "xnnpack",
     tolerance: int = 1,
     seed: int = 0,
@@ -66,7 +74,7 @@ def diff(
     opened = open_device(device) if isinstance(device, str) else device
     try:
         content, graph, loss = _as_computed(content, graph, opened.chip, per_channel)
-        run = _Comparison(content, graph, opened, schedule, reference)
+        run = _Comparison(content, graph, opened, schedule, search, reference)
         given = random_inputs(graph, seed) if inputs is None else inputs
         with blaming_made_up(graph, inputs is None):
             layers = run.layers(given, progress or (lambda done, steps: None))
@@ -107,8 +115,15 @@ class _Comparison:
     """A model on one device and on the CPU."""
 
     def __init__(
-        self, content: bytes, graph: Graph, device: Device, schedule: str, reference: str
+        self,
+        content: bytes,
+        graph: Graph,
+        device: Device,
+        schedule: str,
+        search: SearchOptions,
+        reference: str,
     ) -> None:
+        self._search = search.check(device.chip)
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
         self.verdicts = judge_all(graph, device.chip)
         if not any(verdict.supported for verdict in self.verdicts):
@@ -191,7 +206,10 @@ class _Comparison:
 
     def _alone(self, position: int, operator: Operator, cpu: Mapping[int, Values]) -> TensorValues:
         """One operator's outputs from the CPU's inputs."""
-        part = compile_part(self.graph, [position], self.device.chip, self.schedule)
+        options = DEFAULT_OPTIONS.searched(self._search)
+        part = compile_part(
+            self.graph, [position], self.device.chip, self.schedule, options=options
+        )
         try:
             needed = {b.tensor: cpu[b.tensor] for b in part.inputs}
         except KeyError as error:
@@ -207,7 +225,7 @@ class _Comparison:
     ) -> tuple[TensorValues, tuple[tuple[int, ...], ...]]:
         """Every operator's outputs when errors travel; the operators of each NPU partition."""
         name = self.graph.name
-        npu = SeenNpu(self.device, self.schedule)
+        npu = SeenNpu(self.device, self.schedule, self._search)
         delegate = Delegate(postprocess=False, _backend=npu)
         try:
             interpreter = interpreters.build(self.content, name, self._kernels, False, delegate)

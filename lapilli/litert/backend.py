@@ -13,6 +13,8 @@ from lapilli.cache.programs import part_of
 from lapilli.cache.store import Store
 from lapilli.cache.units import requantised_of
 from lapilli.compiler.per_channel import PerChannel
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
+from lapilli.compiler.stages import DEFAULT_OPTIONS
 from lapilli.compiler.units.calibration import Calibration
 from lapilli.compiler.units.options import unit_options
 from lapilli.compiler.units.requantise import Requantised
@@ -90,7 +92,8 @@ class Backend(Protocol):
 class NpuBackend:
     """The compiler, and an open ``device``, which is closed with it. ``count``: have the kernel's
     performance counters read around each job; ``store``: where compiled parts are kept;
-    ``per_channel``, ``calibration``: as ``Delegate``."""
+    ``per_channel``, ``calibration``: as ``Delegate``. UsageError for levers that the chip has not
+    in ``search``."""
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class NpuBackend:
         store: Store | None = None,
         per_channel: str = "fast",
         calibration: str | Path | None = None,
+        search: SearchOptions = DEFAULT_SEARCH,
     ) -> None:
         self.device = device
         self.schedule = schedule
@@ -109,6 +113,7 @@ class NpuBackend:
         self._store = store
         self._units = unit_options(per_channel)
         self._calibration = calibration
+        self._options = DEFAULT_OPTIONS.searched(search.check(device.chip))
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """Those of the device's chip."""
@@ -133,7 +138,9 @@ class NpuBackend:
         """For the device's chip, in the order given."""
         positions = positions_of(graph, operators)
         chip = self.device.chip
-        part, kept = part_of(self._store, graph, positions, chip, self.schedule, inputs, outputs)
+        part, kept = part_of(
+            self._store, graph, positions, chip, self.schedule, inputs, outputs, self._options
+        )
         self.kept += kept
         return part
 

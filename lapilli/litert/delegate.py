@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Collection
 from typing import Any
 
 from lapilli.cache.programs import store_for
+from lapilli.compiler.schedule.search_options import SearchOptions, lever_names
 from lapilli.compiler.units.report import Loss
 from lapilli.device.open import open_device
 from lapilli.errors import DeviceError
@@ -36,6 +38,7 @@ def _backend_for(options: Options) -> Backend:
             store_for(options.cache),
             options.per_channel,
             options.calibration,
+            options.search,
         )
     except BaseException:
         device.close()
@@ -47,6 +50,9 @@ class Delegate:
 
     ``device``: ``emulator:<chip>``, a render node, or ``auto`` for the board's NPU.
     ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
+    ``without``: levers of the best schedule that are left out, ``experimental``: ones that rest on
+    a guess and are pulled (names, or a text with commas between); ``effort``: 0 to 2, how much it
+    looks at. docs/schedules.md has them.
     ``strict``: fail if any operator would be left to LiteRT.
     ``min_partition``: leave runs of fewer operators to the CPU.
     ``profile``: note when NPU nodes begin and end, for ``last_nodes`` and ``last_profile``; on a
@@ -86,6 +92,9 @@ class Delegate:
         program: str | os.PathLike[str] | None = None,
         per_channel: str = "fast",
         calibration: str | os.PathLike[str] | None = None,
+        without: str | Collection[str] = (),
+        experimental: str | Collection[str] = (),
+        effort: int = 1,
         _backend: Backend | None = None,
         **unknown: object,
     ) -> None:
@@ -101,6 +110,9 @@ class Delegate:
             os.fspath(program) if isinstance(program, os.PathLike) else program,
             per_channel,
             os.fspath(calibration) if isinstance(calibration, os.PathLike) else calibration,
+            SearchOptions(
+                lever_names(without, "without"), lever_names(experimental, "experimental"), effort
+            ),
         )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
 from lapilli.compiler.units.options import MODES, unit_options
 from lapilli.errors import UsageError
@@ -14,7 +15,8 @@ _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
     "profile (bool), postprocess (bool or 'compiled'), "
     "cache (bool or a folder), program (a file's name), "
-    "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file)"
+    "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file), "
+    "without and experimental (levers' names), effort (0 to 2)"
 )
 
 
@@ -32,6 +34,7 @@ class Options:
     program: str | None = None
     per_channel: str = "fast"
     calibration: str | None = None
+    search: SearchOptions = DEFAULT_SEARCH
 
     def __post_init__(self) -> None:
         device, schedule, least = self.device, self.schedule, self.min_partition

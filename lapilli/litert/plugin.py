@@ -10,6 +10,8 @@ from lapilli.litert.delegate import Delegate
 from lapilli.litert.options import COMPILED
 
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+LEAST = {"min_partition": 1, "effort": 0}
+"""Options that are numbers, and the lowest of each."""
 
 
 def create(options: Mapping[str, str]) -> Delegate:
@@ -27,11 +29,11 @@ def _parsed(key: str, value: str) -> Any:
         if value.lower() not in TRUTH:
             raise UsageError(f"option {key} is {value!r}; allowed: {', '.join(TRUTH)}")
         return TRUTH[value.lower()]
-    if key == "min_partition":
+    if key in LEAST:
         try:
             return int(value)
         except ValueError as error:
             raise UsageError(
-                f"option min_partition is {value!r}; allowed: a whole number from 1"
+                f"option {key} is {value!r}; allowed: a whole number from {LEAST[key]}"
             ) from error
     return value

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.cache.programs import store_for
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.errors import UsageError
@@ -180,8 +181,8 @@ class _TimedPart:
 class _TimedNpu(NpuBackend):
     """The delegate's own backend, with parts that count."""
 
-    def __init__(self, device: str, schedule: str, cache: bool) -> None:
-        super().__init__(open_device(device), schedule, store=store_for(cache))
+    def __init__(self, device: str, schedule: str, cache: bool, search: SearchOptions) -> None:
+        super().__init__(open_device(device), schedule, store=store_for(cache), search=search)
         self.parts: list[_TimedPart] = []
 
     def load(self, part: Part) -> _TimedPart:
@@ -209,6 +210,7 @@ class Benchmark(Inference):
         num_threads: int = -1,
         cache: bool = True,
         shapes: Shapes | None = None,
+        search: SearchOptions = DEFAULT_SEARCH,
     ) -> None:
         """``num_threads`` is for LiteRT's CPU operators, -1 leaves the choice to it. Raises what
         ``Inference`` does, and UsageError for a number of threads that can't be."""
@@ -221,7 +223,7 @@ class Benchmark(Inference):
         start = time.perf_counter()
         self._threads = num_threads
         self._schedule = schedule
-        self._npu = _TimedNpu(device, schedule, cache)
+        self._npu = _TimedNpu(device, schedule, cache, search)
         super().__init__(
             model,
             num_threads=None if num_threads == -1 else num_threads,

@@ -21,6 +21,7 @@ from lapilli.cache.programs import program_of, store_for
 from lapilli.cache.units import keeper
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.per_channel import FAST_WAY
+from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
@@ -48,7 +49,7 @@ class Wishes:
     ``pictures``: how they become inputs. ``shapes``: of inputs, by name, other than the file's.
     ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
     inferences after the first, of which the one with the median time counts. ``cache``: take
-    programs from the cache, and keep them there."""
+    programs from the cache, and keep them there. ``search``: for the best schedule."""
 
     device: str = DEFAULT_DEVICE
     schedule: str = "best"
@@ -58,6 +59,7 @@ class Wishes:
     pictures: PictureWish = field(default_factory=PictureWish)
     cache: bool = True
     shapes: Shapes = field(default_factory=dict)
+    search: SearchOptions = DEFAULT_SEARCH
 
 
 def kind_of(path: str) -> str:
@@ -100,7 +102,7 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
     chip = chip_of(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
     store = store_for(wishes.cache)
-    chosen = compiler.CompileOptions(per_channel=FAST_WAY)
+    chosen = compiler.CompileOptions(per_channel=FAST_WAY).searched(wishes.search)
     prepared = compiler.prepare(graph, chip, chosen, keeper(store, chosen.per_channel))
     made = program_of(store, graph, chip, schedule, tflite.digest(data), chosen, prepared)
     program = made.program
@@ -138,6 +140,9 @@ def _run(path: str, wishes: Wishes, given: Sequence[Input]) -> Measured:
         shapes=wishes.shapes,
         device=wishes.device,
         schedule=wishes.schedule,
+        without=wishes.search.without,
+        experimental=wishes.search.experimental,
+        effort=wishes.search.effort,
         profile=True,
         cache=wishes.cache,
     )
