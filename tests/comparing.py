@@ -17,7 +17,7 @@ from table_operators import TableCase
 
 from lapilli.compiler import partition as partitioning
 from lapilli.compiler.stages import chip_named, compile_part
-from lapilli.compiler.verdict import judge_all
+from lapilli.compiler.verdict import fused, judge_all
 from lapilli.device.runner import LoadedPart
 from lapilli.emulator import EmulatedDevice
 from lapilli.litert import runtime as litert
@@ -192,6 +192,8 @@ class _Graph:
         self.partitions = partitioning.partition(
             self.graph, [verdict.supported for verdict in self.verdicts]
         )
+        self.fused = fused(self.graph, self.chip)
+        self.gone = self.fused.gone
         self.inputs = dict(zip(self.graph.inputs, self.random.feed(), strict=True))
 
     @property
@@ -220,18 +222,23 @@ class _Graph:
         return compare_all([found[tensor] for tensor in expected], list(expected.values()))
 
     def one_by_one(self) -> list[Difference]:
-        """Every operator of the NPU as a part of its own, on the CPU's operands: differences."""
+        """Every operator of the NPU as a part of its own, with those that it is one with, on the
+        CPU's operands: differences."""
         values = self.all_on_cpu()
         found = []
         for i in self.taken:
-            part = compile_part(self.graph, [i], self.chip, self.schedule)
+            if self.gone.issuperset(self.graph.operators[i].outputs):
+                continue
+            together = self.fused.together(self.graph.operators[i].index)
+            part = compile_part(self.graph, together, self.chip, self.schedule)
             results = _run(self.chip.name, part, {b.tensor: values[b.tensor] for b in part.inputs})
             found.append(self.difference(i, values, results))
         return found
 
     def in_partitions(self, observed: bool) -> dict[int, Array]:
         """Every tensor with the partitions on the NPU; ``observed``: all that they make comes
-        out, else what is needed outside."""
+        out, and what operators that are done as one don't make the CPU adds; else what is needed
+        outside."""
         values = dict(self.inputs)
         for cut in self.partitions:
             if not cut.on_npu:
@@ -240,13 +247,18 @@ class _Graph:
                 continue
             outputs = cut.outputs
             if observed:
-                outputs = tuple(t for i in cut.operators for t in self.graph.operators[i].outputs)
+                made = (t for i in cut.operators for t in self.graph.operators[i].outputs)
+                outputs = tuple(tensor for tensor in made if tensor not in self.gone)
             part = compile_part(
                 self.graph, cut.operators, self.chip, self.schedule, cut.inputs, outputs
             )
             values.update(
                 _run(self.chip.name, part, {tensor: values[tensor] for tensor in cut.inputs})
             )
+            if observed:
+                for i in cut.operators:
+                    if self.gone.issuperset(self.graph.operators[i].outputs):
+                        values.update(self.cpu(i, values))
         return values
 
     def against_own_operands(self, values: Mapping[int, Array]) -> list[Difference]:

@@ -27,7 +27,11 @@ from cases import (
     seeded,
     zero_point,
 )
+from further_operators import multiply
 from models import ModelBuilder
+from table_cases import natural_output
+
+from lapilli.compiler.encode.table_functions import swish
 
 CHANNELS = (1, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 20, 24, 33)
 KERNELS = ((1, 1), (1, 1), (3, 3), (3, 3), (5, 5), (2, 2), (3, 5), (1, 3), (4, 4), (7, 7))
@@ -100,7 +104,8 @@ class RandomGraph:
         if self._rng.random() < 0.05:
             self._input()
         steps: list[tuple[float, Grow]] = [
-            (0.28, self._convolution),
+            (0.22, self._convolution),
+            (0.06, self._rectified),
             (0.13, self._depthwise),
             (0.33, self._addition),
             (0.08, self._padding),
@@ -219,10 +224,34 @@ class RandomGraph:
         return y
 
     def _table(self) -> int:
-        """An operator that turns each byte into another one."""
+        """An operator that turns each byte into another one, or two that do."""
+        if self._rng.random() < 0.3:
+            return self._swish()
         kinds = [k for k in table_operators.KINDS if k not in table_operators.INT8_ONLY]
         kind = str(self._rng.choice(kinds))
         return table_operators.append(self.builder, self._rng, self._pick(), kind)
+
+    def _swish(self) -> int:
+        """x * LOGISTIC(x); the LOGISTIC may have other readers."""
+        rng, x = self._rng, self._pick()
+        scale, zero = self._quantization(x)
+        gate = self.builder.tensor(self._shape(x), 1 / 256, 0)
+        self.builder.operator("LOGISTIC", [x], [gate])
+        if rng.random() < 0.2:
+            self.pool.append(gate)
+        fitting, middle = natural_output(swish, scale, zero)
+        quantization = float(np.float32(fitting * rng.uniform(0.9, 2))), middle
+        operands = [x, gate] if rng.random() < 0.5 else [gate, x]
+        return multiply(self.builder, operands[0], operands[1], quantization)
+
+    def _rectified(self) -> int:
+        """A convolution and a RELU, mostly of the same upper end."""
+        rng, x = self._rng, self._convolution()
+        scale, zero = self._quantization(x)
+        factor = float(rng.choice([1.0, 1.0, 1.0, 0.7]))
+        y = self.builder.tensor(self._shape(x), factor * scale * (255 - zero) / 255 or scale, 0)
+        self.builder.operator("RELU", [x], [y])
+        return y
 
     # ------------------------------------------------------------------- what the NPU doesn't take
 

@@ -232,8 +232,15 @@ def _print_layers(found: Diff, width: int) -> None:
             f"{'CPU' if layer.part is None else 'NPU'} {_measures(layer.alone)} "
             f"{_measures(layer.accumulated)}"
         )
+        if layer.one_with:
+            row = f"{row.rstrip()} is not made: one with {_numbers(layer)}"
         over = layer.alone is not None and layer.alone.exceeds(found.tolerance)
         click.echo(_red(f"{row} !") if over else row.rstrip())  # 79 columns with shapes left out
+
+
+def _numbers(layer: Layer) -> str:
+    """The other operators that the NPU does as one with it."""
+    return ", ".join(str(number) for number in layer.one_with if number != layer.operator)
 
 
 def _measures(found: Difference | None) -> str:

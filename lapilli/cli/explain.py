@@ -131,14 +131,15 @@ def _gain(report: Explanation, reason: Reason) -> str:
 
 def _print_table(report: Explanation) -> None:
     """One line an operator, no wider than the screen."""
-    all_taken = all(line.verdict.supported for line in report.operators)
+    verdicts = [line.verdict for line in report.operators]
+    silent = all(v.supported and v.folded_into is None for v in verdicts)
     kinds = [text.clean(line.operator.kind, WIDEST_KIND) for line in report.operators]
     shapes = [_shapes(line) for line in report.operators]
     first = len(str(max((line.operator.index for line in report.operators), default=0)))
     second = max(map(len, (*kinds, "operator")))
     fixed = first + second + len("MAC%") + len("NPU") + 4 * len(GAP)
     room = text.width() - fixed
-    third = min(max(map(len, (*shapes, "shapes"))), room if all_taken else room - LEAST_WHY)
+    third = min(max(map(len, (*shapes, "shapes"))), room if silent else room - LEAST_WHY)
     why = room - third - len(GAP)
     colour = text.colours_wanted(sys.stdout)
 
@@ -147,11 +148,13 @@ def _print_table(report: Explanation) -> None:
         cells = (f"{number:>{first}}", f"{kind:{second}}", f"{shape:{third}}", f"{share:>4}", on)
         click.echo(GAP.join((*cells, reason)).rstrip(), color=colour)
 
-    row("#", "operator", "shapes", "MAC%", "on ", "" if all_taken else "why")
+    row("#", "operator", "shapes", "MAC%", "on ", "" if silent else "why")
     for line, kind, shape in zip(report.operators, kinds, shapes, strict=True):
         index, share = str(line.operator.index), _share(line, report)
         if line.verdict.supported:
-            row(index, kind, shape, share, click.style("NPU", "green"), "")
+            into = line.verdict.folded_into
+            reason = "" if into is None else f"folded into {into}"
+            row(index, kind, shape, share, click.style("NPU", "green"), reason)
         else:
             reason = _why(line, report.reasons, why)
             row(index, kind, shape, share, click.style("CPU", "yellow"), reason)

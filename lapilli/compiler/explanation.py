@@ -152,7 +152,8 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     """The object ``lapilli explain --json`` prints.
 
     ``operators``: one entry each with ``operator`` (index in the .tflite), ``kind``, ``inputs`` and
-    ``outputs`` (shapes), ``on`` (``NPU`` or ``CPU``), ``macs``, and for the CPU ``rule``,
+    ``outputs`` (shapes), ``on`` (``NPU`` or ``CPU``), ``macs``, ``folded_into`` (the operator whose
+    jobs do its work, or null), and for the CPU ``rule``,
     ``allowed``, ``found`` and, where one is known, ``remedy``, else null: of the first of the rules
     it breaks, which ``broken`` lists. ``runs``: operators done by one processor without a break, in
     execution order, with the bytes that enter and leave. ``reasons``: each rule that is broken,
@@ -198,6 +199,7 @@ def _operator_json(line: OperatorLine) -> dict[str, Any]:
         "allowed": verdict.allowed or None,
         "found": verdict.found or None,
         "remedy": verdict.remedy or None,
+        "folded_into": verdict.folded_into,
         "broken": [
             {
                 "rule": broken.rule,

@@ -170,7 +170,8 @@ def schedule_part(
         borders.inputs if inputs is None else inputs,
         borders.outputs if outputs is None else outputs,
     )
-    lowered = lower(fuse(as_unsigned(cut), chip), chip, wishes)
+    lowered = lower(fuse(as_unsigned(cut), chip).graph, chip, wishes)
+    lowered = replace(lowered, operators=tuple(operator.index for operator in cut.operators))
     part = realise(lowered, chip, wishes)
     if not wishes.as_recorded and options.image_cache and options.kernel_cache:
         found = _best(part, chip, options)

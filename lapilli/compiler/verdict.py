@@ -1,120 +1,63 @@
-"""Whether the NPU takes an operator, and if not, why not and what to do about it.
-
-The rules lie with the operators (``operators/``); ``docs/operators.md`` is generated from them.
-"""
+"""Which operators of a graph the NPU takes, each with what is in its way."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
-from lapilli.compiler.operators.not_taken import REMEDIES
-from lapilli.compiler.operators.record import Case, Rule, relied_on
-from lapilli.compiler.operators.registry import BY_KIND, record_of
+from lapilli.compiler.fusions.fused import Fused
+from lapilli.compiler.fusions.registry import fuse
+from lapilli.compiler.judge import (
+    UNKNOWN,
+    Broken,
+    Verdict,
+    judge,
+    remedy_of,
+    sentence,
+)
+from lapilli.compiler.operators.record import Rule
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.order import rewritten
 from lapilli.postprocess.plan import plans
 
-_REMEDY = "Remedy: "
+__all__ = ["UNKNOWN", "Broken", "Verdict", "judge", "remedy_of", "sentence"]
+
 ONE_VALUE: Final = "Each tensor of an operator has one value while the model runs."
-UNKNOWN: Final = "operator"
-"""The rule of operators that no record is about."""
 ON_HOST: Final = "postprocess"
 """The rule of operators that the delegate does on the host itself; they are not left to LiteRT."""
 _ON_HOST_SENTENCE: Final = (
     "TFLite_Detection_PostProcess, with what stands in front of it, is done on the host by the "
     "delegate, in place of LiteRT."
 )
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A rule that an operator breaks: its name, what it allows, what was found instead, and what a
-    user can do, where something is known."""
-
-    rule: str
-    allowed: str
-    found: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the NPU takes an operator; if not, the first rule it breaks and what was found.
-
-    ``broken``: every rule that it is known to break; not those that could not be asked any more.
-    """
-
-    operator: int
-    supported: bool
-    rule: str = ""
-    allowed: str = ""
-    found: str = ""
-    remedy: str = ""
-    broken: tuple[Broken, ...] = ()
-
-    @classmethod
-    def refused(cls, operator: int, *broken: Broken) -> Verdict:
-        """For an operator that breaks these rules, one or more."""
-        first = broken[0]
-        told = (first.rule, first.allowed, first.found, first.remedy)
-        return cls(operator, False, *told, broken)
-
-    @property
-    def reason(self) -> str:
-        """One line for a reader; empty if supported."""
-        return "" if self.supported else f"{self.allowed} Found: {self.found}."
-
-
-def sentence(rule: Rule) -> str:
-    """What must hold, in one line."""
-    return " ".join((rule.__doc__ or "").partition(_REMEDY)[0].split())
-
-
-def remedy_of(rule: Rule) -> str:
-    """What a user can do where it does not, in one line; empty if nothing is known."""
-    return " ".join((rule.__doc__ or "").partition(_REMEDY)[2].split())
-
-
-def judge(graph: Graph, operator: Operator, chip: Chip, more: Sequence[Rule] = ()) -> Verdict:
-    """The verdict on one operator: the rules it breaks, if any. ``more``: rules that hold for this
-    compilation on top. The graph's int8 tensors are seen as bytes already (``unsigned``)."""
-    record = record_of(operator.kind)
-    if record is None:
-        allowed, remedy = f"The NPU takes {', '.join(BY_KIND)}.", REMEDIES.get(operator.kind, "")
-        return Verdict.refused(operator.index, Broken(UNKNOWN, allowed, operator.kind, remedy))
-    broken = _broken((*record.rules, *more), Case(graph, operator, chip, record))
-    return Verdict.refused(operator.index, *broken) if broken else Verdict(operator.index, True)
-
-
-def _broken(rules: Sequence[Rule], case: Case) -> list[Broken]:
-    """The rules that do not hold; those that rely on such a one, or on one that could not be asked
-    itself, are left out."""
-    broken: list[Broken] = []
-    unsure: list[Rule] = []
-    for rule in rules:
-        needed = relied_on(rule)
-        if unsure and (needed is None or any(other in unsure for other in needed)):
-            unsure.append(rule)
-            continue
-        found = rule(case)
-        if found is not None:
-            unsure.append(rule)
-            broken.append(Broken(rule.__name__, sentence(rule), found, remedy_of(rule)))
-    return broken
+_FOLDED_SENTENCE: Final = "An operator that is folded into another one runs where that runs."
 
 
 def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
-    """One verdict for each operator, in order."""
-    unsigned = as_unsigned(graph)
-    changing = rewritten(graph)
-    return tuple(
-        _of_many_values(unsigned, operator, changing) or judge(unsigned, operator, chip, more)
-        for operator in unsigned.operators
-    )
+    """One verdict for each operator, in order; those that a fusion folds into another one have
+    that one's."""
+    found = _changing(graph)
+    after = fuse(as_unsigned(graph), chip, found)
+    for operator in after.graph.operators:
+        if operator.index not in found:
+            found[operator.index] = judge(after.graph, operator, chip, more)
+    for index, into in after.folded.items():
+        found[index] = replace(found[into], operator=index, folded_into=into)
+    return tuple(found[operator.index] for operator in graph.operators)
+
+
+def fused(graph: Graph, chip: Chip) -> Fused:
+    """The graph as it is judged: after fusions."""
+    return fuse(as_unsigned(graph), chip, _changing(graph))
+
+
+def _changing(graph: Graph) -> dict[int, Verdict]:
+    """Operators that are refused because a tensor of theirs has more than one value."""
+    tensors = rewritten(graph)
+    found = ((o.index, _of_many_values(graph, o, tensors)) for o in graph.operators)
+    return {index: verdict for index, verdict in found if verdict is not None}
 
 
 def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int]) -> Verdict | None:
@@ -135,11 +78,19 @@ def with_host(
     if chosen is None:
         chosen = [index for plan in plans(graph) for index in plan.operators]
     return tuple(
-        Verdict.refused(operator.index, Broken(ON_HOST, _ON_HOST_SENTENCE, operator.kind))
-        if operator.index in chosen
-        else verdict
+        _with_host(operator, verdict, chosen)
         for operator, verdict in zip(graph.operators, verdicts, strict=True)
     )
+
+
+def _with_host(operator: Operator, verdict: Any, chosen: Collection[int]) -> Any:
+    if operator.index in chosen:
+        return Verdict.refused(operator.index, Broken(ON_HOST, _ON_HOST_SENTENCE, operator.kind))
+    into = getattr(verdict, "folded_into", None)
+    if into in chosen:
+        told = Broken("folded", _FOLDED_SENTENCE, f"operator {into} is done on the host")
+        return Verdict.refused(operator.index, told)
+    return verdict
 
 
 def left_over(verdicts: Iterable[Verdict]) -> list[Verdict]:

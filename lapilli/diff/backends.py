@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,14 @@ class SeenPart:
 
 
 class SeenNpu(NpuBackend):
-    """The delegate's own backend, with parts that have every tensor as an output."""
+    """The delegate's own backend, with parts that have every tensor as an output but those that are
+    ``gone``, as nothing makes them."""
 
-    def __init__(self, device: Device, schedule: str, search: SearchOptions) -> None:
+    def __init__(
+        self, device: Device, schedule: str, search: SearchOptions, gone: Collection[int] = ()
+    ) -> None:
         super().__init__(device, schedule, search=search)
+        self._gone = gone
         self.values: TensorValues = {}
 
     def compile(
@@ -51,6 +55,7 @@ class SeenNpu(NpuBackend):
         """A part with the outputs asked for and all others."""
         chosen = set(operators)
         made = [t for op in graph.operators if op.index in chosen for t in op.outputs]
+        made = [tensor for tensor in made if tensor not in self._gone]
         return super().compile(graph, operators, inputs, tuple(dict.fromkeys((*outputs, *made))))
 
     def load(self, part: Part) -> SeenPart:
@@ -101,8 +106,9 @@ class Repeater:
         """Done before."""
 
     def read(self, tensor: int, out: NDArray[Any]) -> None:
-        """What the NPU gave."""
-        np.copyto(out.reshape(-1), self._values[tensor].reshape(-1))
+        """What the NPU gave; a tensor that it does not make nobody else needs."""
+        if tensor in self._values:
+            np.copyto(out.reshape(-1), self._values[tensor].reshape(-1))
 
     def close(self) -> None:
         """Nothing to free."""

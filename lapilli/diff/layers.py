@@ -24,7 +24,7 @@ from lapilli.compiler.stages import (
     schedule_named,
 )
 from lapilli.compiler.units.report import Loss
-from lapilli.compiler.verdict import Verdict, judge_all
+from lapilli.compiler.verdict import Verdict, fused, judge_all
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.diff import interpreters
@@ -35,6 +35,7 @@ from lapilli.diff.statistics import Difference, difference, total
 from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
+from lapilli.litert.backend import positions_of
 from lapilli.litert.delegate import Delegate
 from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor, Values
@@ -126,6 +127,7 @@ class _Comparison:
         self._search = search.check(device.chip)
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
         self.verdicts = judge_all(graph, device.chip)
+        self.fused = fused(graph, device.chip)
         if not any(verdict.supported for verdict in self.verdicts):
             raise ModelError(
                 f"{graph.name}: the NPU takes none of its {len(self.verdicts)} operators, so there "
@@ -184,32 +186,41 @@ class _Comparison:
         progress(2, steps)
         layers: list[Layer] = []
         done = 2
-        for position, operator in enumerate(graph.operators):
+        for operator in graph.operators:
             part = next((n for n, p in enumerate(parts) if operator.index in p), None)
             alone: TensorValues = {}
             if part is not None:
-                alone = self._alone(position, operator, cpu)
+                alone = self._alone(operator, cpu)
                 done += 1
                 progress(done, steps)
-            for index in (t for t in operator.outputs if t >= 0):
-                tensor = graph.tensors[index]
-                layers.append(
-                    Layer(
-                        operator.index,
-                        operator.kind,
-                        tensor,
-                        part,
-                        *(_compare(v, cpu, tensor) for v in (alone, npu)),
-                    )
-                )
+            layers += self._layers_of(operator, part, cpu, alone, npu)
         return tuple(layers)
 
-    def _alone(self, position: int, operator: Operator, cpu: Mapping[int, Values]) -> TensorValues:
+    def _layers_of(
+        self,
+        operator: Operator,
+        part: int | None,
+        cpu: Mapping[int, Values],
+        alone: Mapping[int, Values],
+        npu: Mapping[int, Values],
+    ) -> list[Layer]:
+        """One for each output."""
+        found = []
+        for index in (t for t in operator.outputs if t >= 0):
+            tensor, name = self.graph.tensors[index], (operator.index, operator.kind)
+            if part is not None and index in self.fused.gone:
+                one_with = self.fused.together(operator.index)
+                found.append(Layer(*name, tensor, part, None, None, one_with))
+            else:
+                own, travelled = (_compare(values, cpu, tensor) for values in (alone, npu))
+                found.append(Layer(*name, tensor, part, own, travelled))
+        return found
+
+    def _alone(self, operator: Operator, cpu: Mapping[int, Values]) -> TensorValues:
         """One operator's outputs from the CPU's inputs."""
         options = DEFAULT_OPTIONS.searched(self._search)
-        part = compile_part(
-            self.graph, [position], self.device.chip, self.schedule, options=options
-        )
+        together = positions_of(self.graph, self.fused.together(operator.index))
+        part = compile_part(self.graph, together, self.device.chip, self.schedule, options=options)
         try:
             needed = {b.tensor: cpu[b.tensor] for b in part.inputs}
         except KeyError as error:
@@ -225,7 +236,7 @@ class _Comparison:
     ) -> tuple[TensorValues, tuple[tuple[int, ...], ...]]:
         """Every operator's outputs when errors travel; the operators of each NPU partition."""
         name = self.graph.name
-        npu = SeenNpu(self.device, self.schedule, self._search)
+        npu = SeenNpu(self.device, self.schedule, self._search, self.fused.gone)
         delegate = Delegate(postprocess=False, _backend=npu)
         try:
             interpreter = interpreters.build(self.content, name, self._kernels, False, delegate)
@@ -237,13 +248,12 @@ class _Comparison:
         finally:
             delegate.close()
         values = dict(npu.values)
-        if len(values) < len(self._made):
+        wanted = [tensor for tensor in self._made if tensor not in self.fused.gone]
+        if len(values) < len(wanted):
             repeater = Delegate(postprocess=False, _backend=Repeater(self.verdicts, values))
             interpreter = interpreters.build(self.content, name, self._kernels, True, repeater)
             interpreters.invoke(interpreter, inputs, name, repeater)
-            values.update(
-                interpreters.results(interpreter, [t for t in self._made if t not in values])
-            )
+            values.update(interpreters.results(interpreter, [t for t in wanted if t not in values]))
         return values, parts
 
 

@@ -12,7 +12,7 @@ _TITLES = {"xnnpack": "XNNPACK", "builtin": "builtin kernels", "ref": "reference
 
 ALONE = (
     "each NPU operator compiled by itself and given the CPU's values as inputs: what differs is "
-    "its own"
+    "its own; operators that the NPU does as one are compiled together"
 )
 ACCUMULATED = (
     "the model run through the delegate, whole partitions at a time, CPU operators by the same "
@@ -41,7 +41,8 @@ class Reference:
 class Layer:
     """One output of one operator. ``operator`` is its index in the .tflite, ``part`` the number of
     its NPU partition or None on the CPU. A comparison that can't be made is None: ``alone`` of the
-    CPU's operators, and tensors whose values the runtime doesn't give."""
+    CPU's operators, and tensors whose values the runtime doesn't give. ``one_with``: the operators
+    that the NPU does as one, without making this tensor, if it is such a one."""
 
     operator: int
     kind: str
@@ -49,6 +50,7 @@ class Layer:
     part: int | None
     alone: Difference | None
     accumulated: Difference | None
+    one_with: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def to_json(found: Diff) -> dict[str, Any]:
     ``resolver``, ``runtime`` and ``xnnpack_operators`` (null unless XNNPACK was asked for).
     ``layers``: one entry for each operator output with ``operator`` (index in the .tflite),
     ``kind``, ``on`` (``NPU`` or ``CPU``), ``part``, ``tensor``, ``name``, ``shape``, ``dtype``,
+    ``one_with`` (operators that the NPU does as one, without making this tensor, or null),
     ``alone`` and ``accumulated``. These two are null where there is no comparison, else ``values``,
     ``unequal``, ``unequal_share``, ``max`` and ``mean`` (in output steps), ``histogram`` (counts by
     class) and ``snr_db``; it is null for +inf (``unequal`` is 0) and -inf (the reference is all
@@ -73,6 +74,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "name": layer.tensor.name,
         "shape": list(layer.tensor.shape),
         "dtype": layer.tensor.dtype,
+        "one_with": list(layer.one_with) or None,
         "alone": _difference_json(layer.alone),
         "accumulated": _difference_json(layer.accumulated),
     }

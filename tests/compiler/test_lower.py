@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import hand_graphs as by_hand
@@ -10,6 +11,8 @@ import pytest
 from rule_checks import chip
 
 from lapilli.compiler.builder import Builder
+from lapilli.compiler.fusions.fused import Fused
+from lapilli.compiler.fusions.into_producer import into_producer
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.intents import AdditionIntent, ConvolutionIntent
 from lapilli.compiler.jobs import Crossing, ImageSize, PartJobs, Storage, TpJob, View
@@ -148,17 +151,25 @@ def test_storages_in_each_other_are_a_bug() -> None:
 
 
 def test_fusions_run_in_order_before_lowering() -> None:
-    def activation_fused(part: Graph, chip: Chip) -> Graph:
-        """As a ReLU behind a convolution would be."""
-        first, second = part.operators
-        assert second.kind == "RELU"
-        options = replace(first.options, activation=Activation.RELU)  # type: ignore[type-var]
-        return replace(part, operators=(replace(first, options=options, outputs=second.outputs),))
+    seen = []
+
+    def first(before: Fused, chip: Chip, excluded: Collection[int]) -> Fused:
+        """It puts the ReLU into the convolution."""
+        seen.append("first")
+        return into_producer(before, chip, excluded)
+
+    def second(before: Fused, chip: Chip, excluded: Collection[int]) -> Fused:
+        """It sees what the first one made."""
+        seen.append("second")
+        assert len(before.graph.operators) == 1
+        return before
 
     graph = by_hand.convolution()
     relu = replace(graph.operators[0], index=1, kind="RELU", inputs=(3,), outputs=(4,))
     tensors = (*graph.tensors, by_hand.tensor(4, "cut", (1, 8, 8, 6)))
     two = replace(graph, tensors=tensors, operators=(*graph.operators, relu), outputs=(4,))
-    fused = fuse(two, chip(), (activation_fused,))
-    assert intent_of(fused).relu
-    assert fuse(two, chip(), ()) is two
+    fused = fuse(two, chip(), (), (first, second))
+    assert seen == ["first", "second"]
+    assert intent_of(fused.graph).relu
+    assert fused.folded == {1: 0}
+    assert fuse(two, chip(), (), ()).graph is two

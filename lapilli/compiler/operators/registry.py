@@ -10,6 +10,7 @@ from lapilli.compiler.operators import (
     fully_connected,
     joining,
     leaky_relu,
+    look_up,
     max_pooling,
     mean,
     mirror_padding,
@@ -55,9 +56,12 @@ RECORDS: tuple[OperatorRecord, ...] = (
     *splitting.RECORDS,
     *slicing.RECORDS,
 )
+MADE_HERE: tuple[OperatorRecord, ...] = (look_up.RECORD,)
+"""Operators that no model has, but that fusions make."""
+_MADE_HERE_BY_KIND = {kind: record for record in MADE_HERE for kind in record.kinds}
 BY_KIND = {kind: record for record in RECORDS for kind in record.kinds}
 
 
 def record_of(kind: str) -> OperatorRecord | None:
     """The record of an operator's kind (TFLite's name), or None if the NPU does not take it."""
-    return BY_KIND.get(kind)
+    return BY_KIND.get(kind) or _MADE_HERE_BY_KIND.get(kind)
