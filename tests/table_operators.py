@@ -144,7 +144,7 @@ def _output(
     fitting, middle = natural_output(function, scale, point)
     other = fitting * log_uniform(rng, 1 / RATIO, RATIO)
     if kind == "HARD_SWISH":  # LiteRT's kernel takes no finer ones
-        other = max(other, scale / 100)
+        fitting, other = max(fitting, scale / 100), max(other, scale / 100)
     anywhere = int(rng.integers(0, 256))
     choices = [(fitting, middle), (fitting, middle), (other, middle), (other, anywhere)]
     found = choices[int(rng.integers(0, len(choices)))]
