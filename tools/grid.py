@@ -84,6 +84,7 @@ TITLES = {
     "average": "AVERAGE_POOL_2D",
     "largest": "MAX_POOL_2D",
     "mean": "MEAN",
+    "window": "convolutions of any stride, dilation, kernel",
     "graphs": "random graphs",
     "further": "random graphs of all kinds",
 }

@@ -21,10 +21,11 @@ class ConvolutionIntent:
     """A convolution from one planar image to another.
 
     ``kernels``: as in the model, [output channels, planes, rows, columns]; ``depthwise`` ones have
-    one plane, ``kernels.first_channel`` says which. ``stride``, ``padding_before`` and
-    ``padding_after`` are (rows, columns); padding is with the input's zero point. ``padding_same``:
-    the model says SAME, which may pad nothing: recorded choices look at the word. ``scale``:
-    accumulator steps to output steps. ``relu``: what lies below the output's zero point becomes it.
+    one plane, ``kernels.first_channel`` says which. ``stride``, ``dilation``, ``padding_before``
+    and ``padding_after`` are (rows, columns); padding is with the input's zero point.
+    ``padding_same``: the model says SAME, which may pad nothing: recorded choices look at the word.
+    ``scale``: accumulator steps to output steps. ``relu``: what lies below the output's zero point
+    becomes it.
     """
 
     operator: int
@@ -42,6 +43,7 @@ class ConvolutionIntent:
     input_zero_point: int
     output_zero_point: int
     relu: bool
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def strided(self) -> bool:

@@ -15,7 +15,8 @@ from lapilli.compiler.schedule.reference import tiling_v7 as tiling
 from lapilli.compiler.ways.direct import direct
 from lapilli.compiler.ways.first_pixel import first_pixel
 from lapilli.compiler.ways.space_to_depth import space_to_depth
-from lapilli.compiler.ways.sum_of_planes import spans_image, sum_of_planes, too_large
+from lapilli.compiler.ways.sum_of_planes import spans_image, sum_of_planes
+from lapilli.compiler.ways.taps_as_planes import taps_as_planes, without_fields
 from lapilli.compiler.ways.two_planes import two_planes as addition_way
 from lapilli.compiler.ways.way import ConvolutionWay
 from lapilli.hw.chips import Chip
@@ -34,9 +35,12 @@ CUT_BITS = 8
 
 def convolution_way(intent: ConvolutionIntent, chip: Chip) -> ConvolutionWay:
     """Every second pixel for depthwise and pointwise kernels, space to depth for the others; sums
-    of whole images, which would have to be given once for each pair of channels, in one kernel."""
-    if spans_image(intent) and (intent.input_size.channels > 1 or too_large(intent, chip)):
+    of whole images, which would have to be given once for each pair of channels, in one kernel.
+    What has no field over more planes."""
+    if spans_image(intent) and (intent.input_size.channels > 1 or without_fields(intent, chip)):
         return sum_of_planes
+    if without_fields(intent, chip):
+        return taps_as_planes
     if not intent.strided:
         return direct
     rows = intent.input_size.rows

@@ -13,7 +13,8 @@ from lapilli.compiler.schedule.reference import tiling_v8 as tiling
 from lapilli.compiler.ways.direct import direct
 from lapilli.compiler.ways.first_pixel import first_pixel
 from lapilli.compiler.ways.space_to_depth import space_to_depth
-from lapilli.compiler.ways.sum_of_planes import sum_of_planes, too_large
+from lapilli.compiler.ways.sum_of_planes import spans_image, sum_of_planes
+from lapilli.compiler.ways.taps_as_planes import taps_as_planes, without_fields
 from lapilli.compiler.ways.way import ConvolutionWay
 from lapilli.compiler.ways.weight_matrix import weight_matrix as addition_way
 from lapilli.hw.chips import Chip
@@ -28,9 +29,9 @@ POOLED_POINTWISE_ROWS = 3
 
 def convolution_way(intent: ConvolutionIntent, chip: Chip) -> ConvolutionWay:
     """Every second pixel for depthwise and nearly all pointwise kernels, else space to depth; what
-    is summed up become planes where a kernel would be too large."""
-    if too_large(intent, chip):
-        return sum_of_planes
+    has no field over more planes, or in one kernel where it sums up whole images."""
+    if without_fields(intent, chip):
+        return sum_of_planes if spans_image(intent) else taps_as_planes
     if not intent.strided:
         return direct
     size = intent.input_size

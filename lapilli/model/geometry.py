@@ -14,6 +14,14 @@ def same_padding(size: int, kernel: int, stride: int) -> int:
     return max((output - 1) * stride + kernel - size, 0) // 2
 
 
+def kernel_reach(graph: Graph, operator: Operator) -> tuple[int, int]:
+    """(rows, columns) from a convolution kernel's first tap to its last."""
+    options = operator.options
+    assert isinstance(options, Convolution)
+    rows, columns = graph.tensors[operator.inputs[1]].shape[1:3]
+    return (rows - 1) * options.dilation_rows + 1, (columns - 1) * options.dilation_columns + 1
+
+
 def padding_before(graph: Graph, operator: Operator) -> tuple[int, int]:
     """Padding (rows, columns) before the image of a convolution."""
     options = operator.options
@@ -21,10 +29,10 @@ def padding_before(graph: Graph, operator: Operator) -> tuple[int, int]:
     if options.padding is Padding.VALID:
         return 0, 0
     source = graph.tensors[operator.inputs[0]].shape
-    weights = graph.tensors[operator.inputs[1]].shape
+    rows, columns = kernel_reach(graph, operator)
     return (
-        same_padding(source[1], weights[1], options.stride_rows),
-        same_padding(source[2], weights[2], options.stride_columns),
+        same_padding(source[1], rows, options.stride_rows),
+        same_padding(source[2], columns, options.stride_columns),
     )
 
 

@@ -8,24 +8,23 @@ from models import ModelBuilder
 from rule_checks import chip
 
 from lapilli.compiler.explanation import explain
-from lapilli.compiler.reasons import Reason
 from lapilli.model import tflite
 
-MACS = 6 * 6 * 4 * 9 * 4
-"""Of each convolution."""
+MACS = 4 * 9 * 4
+"""Of a convolution with one pixel."""
+STRIDE = 70
+"""Makes more channels than an image has."""
 
 
 def chain() -> bytes:
-    """Convolutions: taken, dilated, taken, dilated and TANH, then two SOFTMAXs."""
+    """Convolutions: taken, far strides, taken, far strides and TANH, then two SOFTMAXs."""
     builder = ModelBuilder()
     x = builder.input((1, 6, 6, 4), 0.02, 128)
     weights = np.ones((4, 3, 3, 4), np.uint8)
-    for dilation, activation in ((1, "NONE"), (2, "NONE"), (1, "NONE"), (2, "TANH")):
-        x = builder.conv(
-            x, weights, None, 0.01, 0, 0.1, 100, dilation=dilation, activation=activation
-        )
+    for stride, activation in ((1, "NONE"), (STRIDE, "NONE"), (1, "NONE"), (STRIDE, "TANH")):
+        x = builder.conv(x, weights, None, 0.01, 0, 0.1, 100, stride=stride, activation=activation)
     for _ in range(2):
-        y = builder.tensor((1, 6, 6, 4), 1 / 256, 0)
+        y = builder.tensor((1, 1, 1, 4), 1 / 256, 0)
         builder.operator("SOFTMAX", [x], [y], ("SoftmaxOptions", {"Beta": 1.0}))
         x = y
     return builder.build([x])
@@ -34,10 +33,10 @@ def chain() -> bytes:
 def test_each_reason_says_who_breaks_it_and_what_it_would_bring_alone() -> None:
     report = explain(tflite.parse(chain(), "chain"), chip())
     assert report.npu_parts == 2
-    dilation, activation, softmax = report.reasons
-    assert dilation == Reason(
-        "no_dilation", "", "Dilation is 1.", (1, 3), (1,), MACS, 1
-    )  # operators 0 to 2 become one part
+    far, activation, softmax = report.reasons
+    # Operators 0 to 2 become one part.
+    assert (far.rule, far.operators, far.alone) == ("planes_fit", (1, 3), (1,))
+    assert (far.macs, far.parts) == (MACS, 1)
     assert (activation.rule, activation.operators, activation.alone) == (
         "activation_exact",
         (3,),

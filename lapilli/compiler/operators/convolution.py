@@ -11,6 +11,8 @@ from lapilli.compiler.jobs import ImageSize, Kernels
 from lapilli.compiler.operators.endings import activation_exact, ending_of
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
+    BYTES_BELOW,
+    CHANNELS_MAXIMUM,
     batch_of_one,
     eight_bit,
     image_of_four_dimensions,
@@ -28,7 +30,8 @@ from lapilli.compiler.operators.weights import (
     scale_fits,
     weights_centred,
 )
-from lapilli.model.geometry import padding_before
+from lapilli.compiler.ways.taps_as_planes import Geometry, plan_of, without_field
+from lapilli.model.geometry import SIDE_MAXIMUM, kernel_reach, padding_before
 from lapilli.model.graph import Convolution, Graph, Operator, Padding
 
 DEPTHWISE = "DEPTHWISE_CONV_2D"
@@ -64,72 +67,65 @@ def shapes_agree(case: Case) -> str | None:
         return f"weights of shape {list(weights)} for {list(source)} -> {list(target)}"
     if case.has_input(BIAS) and case.input(BIAS).size != target[3]:
         return f"{case.input(BIAS).size} biases for {target[3]} output channels"
+    reach = kernel_reach(case.graph, case.operator)
     for axis, stride in ((1, options.stride_rows), (2, options.stride_columns)):
-        extent = source[axis] - (weights[axis] - 1 if options.padding is Padding.VALID else 0)
+        extent = source[axis] - (reach[axis - 1] - 1 if options.padding is Padding.VALID else 0)
         if -(-extent // stride) < target[axis] or target[axis] < 1:
             return f"{list(source)} -> {list(target)} with kernel {list(weights[1:3])}"
     return None
 
 
-@relies_on(operands_present)
-def no_dilation(case: Case) -> str | None:
-    """Dilation is 1.
+@relies_on(shapes_agree)
+def planes_fit(case: Case) -> str | None:
+    """Where the chip has no field for a stride (only 1 and 2, the same for rows and columns), a
+    kernel (A311D: 11x11, dilation included) or its padding, rows and columns become channels: then
+    there are at most 16383 of them, on images of at most 8191 x 8191 and fewer than 2^28 bytes.
 
-    Remedy: Use a larger kernel or a stride instead.
+    Remedy: Use smaller kernels, or strides, one after another.
     """
-    options = _options(case.operator)
-    found = (options.dilation_rows, options.dilation_columns)
-    return None if found == (1, 1) else f"dilation {found[0]}x{found[1]}"
-
-
-@relies_on(operands_present)
-def stride_one_or_two(case: Case) -> str | None:
-    """Strides are 1 or 2, the same for rows and columns.
-
-    Remedy: Use stride 2, twice if need be.
-    """
-    options = _options(case.operator)
-    found = (options.stride_rows, options.stride_columns)
-    return None if found in ((1, 1), (2, 2)) else f"stride {found[0]}x{found[1]}"
-
-
-@relies_on(constant_weights)
-def kernel_size(case: Case) -> str | None:
-    """Kernels are no larger than the chip takes (A311D: 11x11).
-
-    Remedy: Use several smaller kernels one after another.
-    """
-    rows, columns = case.input(WEIGHTS).shape[1:3]
-    if rows > case.chip.maximum_kernel_rows or columns > case.chip.maximum_kernel_columns:
-        return f"{rows}x{columns}"
-    return None
-
-
-@relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
-def padding_reaches(case: Case) -> str | None:
-    """Padding before the image fits the chip's offset field (A311D: up to 8)."""
-    before = padding_before(case.graph, case.operator)
-    if max(before) > -case.chip.smallest_image_offset:
-        return f"{before[0]} rows and {before[1]} columns"
-    return None
+    geometry = _geometry(case.graph, case.operator)
+    if not without_field(geometry, case.chip):
+        return None
+    size = plan_of(geometry, case.chip).size
+    sides = max(size.rows * geometry.stride[0], size.columns * geometry.stride[1])
+    fits = size.channels <= CHANNELS_MAXIMUM and sides <= SIDE_MAXIMUM
+    if fits and size.plane * size.channels < BYTES_BELOW:
+        return None
+    return f"{size.rows}x{size.columns}x{size.channels}"
 
 
 # ---------------------------------------------------------------------------------------- lowering
+
+
+def _geometry(graph: Graph, operator: Operator) -> Geometry:
+    """Sizes of rows and columns."""
+    options = _options(operator)
+    source, result = (
+        ImageSize(shape[2], shape[1], shape[3])
+        for shape in (graph.tensors[i].shape for i in (operator.inputs[IMAGE], operator.outputs[0]))
+    )
+    rows, columns = graph.tensors[operator.inputs[WEIGHTS]].shape[1:3]
+    return Geometry(
+        source,
+        result,
+        (rows, columns),
+        (options.stride_rows, options.stride_columns),
+        (options.dilation_rows, options.dilation_columns),
+        padding_before(graph, operator),
+    )
 
 
 def lower(builder: Builder, operator: Operator) -> None:
     """One convolution from planar image to planar image."""
     options = _options(operator)
     source, result = builder.place(operator.inputs[IMAGE]), builder.place(operator.outputs[0])
-    kernels = _kernels(builder.graph, operator)
+    geometry = _geometry(builder.graph, operator)
     image, weights, output = (
         builder.quantization(i) for i in (*operator.inputs[:2], operator.outputs[0])
     )
     view = builder.planar(operator.inputs[IMAGE], operator.index)
     ending = ending_of(output, options.activation)
     target = builder.store_planes(result.size)
-    stride = options.stride_rows, options.stride_columns
-    before = padding_before(builder.graph, operator)
     builder.steps.append(
         ConvolutionIntent(
             operator=operator.index,
@@ -138,15 +134,16 @@ def lower(builder: Builder, operator: Operator) -> None:
             target=target,
             input_size=source.size,
             output_size=result.size,
-            kernels=kernels,
-            stride=stride,
-            padding_before=before,
-            padding_after=_padding_after(source.size, result.size, kernels, stride, before),
+            kernels=_kernels(builder.graph, operator),
+            stride=geometry.stride,
+            padding_before=geometry.before,
+            padding_after=_padding_after(geometry),
             padding_same=options.padding is Padding.SAME,
             scale=requantise.convolution_scale(image.scale, weights.scale, output.scale),
             input_zero_point=source.zero_point,
             output_zero_point=ending.zero_point,
             relu=ending.relu,
+            dilation=geometry.dilation,
         )
     )
     result.planar = ending.applied(builder, operator.index, target)
@@ -175,16 +172,13 @@ def _kernels(graph: Graph, operator: Operator) -> Kernels:
     )
 
 
-def _padding_after(
-    size: ImageSize,
-    output: ImageSize,
-    kernels: Kernels,
-    stride: tuple[int, int],
-    before: tuple[int, int],
-) -> tuple[int, int]:
+def _padding_after(geometry: Geometry) -> tuple[int, int]:
     """Rows and columns behind the image that the last pixels' kernels reach."""
-    rows = (output.rows - 1) * stride[0] + kernels.rows - size.rows - before[0]
-    columns = (output.columns - 1) * stride[1] + kernels.columns - size.columns - before[1]
+    source, result, stride = geometry.source, geometry.result, geometry.stride
+    rows = (result.rows - 1) * stride[0] + geometry.reach[0] - source.rows - geometry.before[0]
+    columns = (
+        (result.columns - 1) * stride[1] + geometry.reach[1] - source.columns - geometry.before[1]
+    )
     return max(rows, 0), max(columns, 0)
 
 
@@ -192,7 +186,8 @@ RECORD = OperatorRecord(
     kinds=("CONV_2D", DEPTHWISE),
     words=(
         "A convolution on the NN cores; with stride 2 it stores every second pixel, or the TP "
-        "cores turn rows and columns into channels first."
+        "cores turn rows and columns into channels first, as they do for other strides and for "
+        "kernels that are too large. Dilation is zeros in the kernel, or more channels."
     ),
     rules=(
         operands_present,
@@ -203,12 +198,9 @@ RECORD = OperatorRecord(
         constant_weights,
         quantised_per_tensor,
         weights_centred,
-        no_dilation,
-        stride_one_or_two,
         shapes_agree,
-        kernel_size,
-        padding_reaches,
         image_size,
+        planes_fit,
         activation_exact,
         scale_fits,
     ),

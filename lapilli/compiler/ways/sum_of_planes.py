@@ -16,14 +16,7 @@ from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import ImageSize, Storage, TpJob, View
 from lapilli.compiler.ways.direct import direct
 from lapilli.compiler.ways.way import Done, Terms
-from lapilli.hw.chips import Chip
 from lapilli.model.geometry import addition_image
-
-
-def too_large(intent: ConvolutionIntent, chip: Chip) -> bool:
-    """The chip has no such kernels."""
-    rows, columns = intent.kernels.rows, intent.kernels.columns
-    return rows > chip.maximum_kernel_rows or columns > chip.maximum_kernel_columns
 
 
 def spans_image(intent: ConvolutionIntent) -> bool:
@@ -33,7 +26,7 @@ def spans_image(intent: ConvolutionIntent) -> bool:
     spans = (kernels.rows, kernels.columns) in spanning(size) and not intent.pointwise
     if not (spans and intent.one_to_one and not intent.strided):
         return False
-    if max(*intent.padding_before, *intent.padding_after) > 0:
+    if max(*intent.padding_before, *intent.padding_after) > 0 or intent.dilation != (1, 1):
         return False
     return bool(np.all(kernels.values == kernels.values[:1]) and np.ptp(kernels.bias) == 0)
 

@@ -7,9 +7,10 @@ from typing import Any
 import hand_graphs as by_hand
 import pytest
 from hand_graphs import BIAS, IMAGE, RESULT, WEIGHTS
-from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
+from rule_checks import Broken, check_broken, check_complete, chip, judged, parameters, zeros
 
 from lapilli.compiler.operators import convolution
+from lapilli.compiler.stages import compile_part
 from lapilli.model.graph import Activation, Graph, Padding, Quantization
 
 SENTENCES = {
@@ -20,10 +21,12 @@ SENTENCES = {
         "int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other)."
     ),
     "shapes_agree": "The shapes of image, weights, bias and output belong together.",
-    "no_dilation": "Dilation is 1.",
-    "stride_one_or_two": "Strides are 1 or 2, the same for rows and columns.",
-    "kernel_size": "Kernels are no larger than the chip takes (A311D: 11x11).",
-    "padding_reaches": ("Padding before the image fits the chip's offset field (A311D: up to 8)."),
+    "planes_fit": (
+        "Where the chip has no field for a stride (only 1 and 2, the same for rows and columns), a "
+        "kernel (A311D: 11x11, dilation included) or its padding, rows and columns become "
+        "channels: then there are at most 16383 of them, on images of at most 8191 x 8191 and "
+        "fewer than 2^28 bytes."
+    ),
 }
 
 
@@ -103,10 +106,6 @@ CONVOLUTIONS: list[Broken] = [
         "image has zero point 256",
         convolution_with(IMAGE, quantization=by_hand.quantised(zero_point=256)),
     ),
-    ("no_dilation", "dilation 2x1", by_hand.convolution(dilation_rows=2)),
-    ("no_dilation", "dilation 1x4", by_hand.convolution(dilation_columns=4)),
-    ("stride_one_or_two", "stride 3x3", by_hand.convolution(stride_rows=3, stride_columns=3)),
-    ("stride_one_or_two", "stride 1x2", by_hand.convolution(stride_columns=2)),
     (
         "shapes_agree",
         "weights of shape [6, 3, 3, 5] for [1, 8, 8, 4] -> [1, 8, 8, 6]",
@@ -127,8 +126,26 @@ CONVOLUTIONS: list[Broken] = [
         "4 input and 6 output channels",
         by_hand.convolution(depthwise=True),
     ),
-    ("kernel_size", "12x3", by_hand.convolution((1, 16, 16, 4), (12, 3), padding=Padding.VALID)),
-    ("kernel_size", "1x13", by_hand.convolution((1, 16, 16, 4), (1, 13), padding=Padding.VALID)),
+    (
+        "shapes_agree",
+        "[1, 8, 8, 4] -> [1, 6, 8, 6] with kernel [3, 3]",
+        by_hand.convolution(result=(1, 6, 8, 6), padding=Padding.VALID, dilation_rows=2),
+    ),
+    (
+        "planes_fit",
+        "1x1x19600",
+        by_hand.convolution(stride_rows=70, stride_columns=70),
+    ),
+    (
+        "planes_fit",
+        "8010x8x17472",
+        by_hand.convolution((1, 8000, 8, 32), (6000, 1)),
+    ),
+    (
+        "planes_fit",
+        "1x2731x12",
+        by_hand.convolution((1, 1, 8191, 4), (1, 3), stride_columns=3),
+    ),
     ("image_size", "image is 8192x1x4", by_hand.convolution((1, 8192, 1, 4), (1, 1))),
     (
         "image_size",
@@ -171,17 +188,38 @@ def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph
 
 
 def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
-    check_complete(convolution.RECORD, CONVOLUTIONS, SENTENCES, ("padding_reaches",))
+    check_complete(convolution.RECORD, CONVOLUTIONS, SENTENCES)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((3, 3), {"dilation_rows": 2}),
+        ((3, 3), {"dilation_rows": 7, "dilation_columns": 7}),
+        ((13, 1), {}),
+        ((1, 13), {"padding": Padding.VALID}),
+        ((3, 3), {"stride_rows": 2}),
+        ((16, 16), {"stride_rows": 16, "stride_columns": 16}),
+    ],
+)
+def test_taken(kernel: tuple[int, int], options: dict[str, Any]) -> None:
+    verdict = judged(by_hand.convolution((1, 32, 32, 4), kernel, **options))
+    assert verdict.supported, verdict.reason
 
 
 def test_padding_that_leaves_a_shorter_offset_field() -> None:
-    """An 11x11 kernel needs 5; offsets of revision 7004 have 3 bits and end at -4."""
+    """An 11x11 kernel needs 5; offsets of revision 7004 have 3 bits and end at -4, so there the
+    TP cores make planes with the padding in front."""
     graph = by_hand.convolution((1, 16, 16, 4), (11, 11))
-    assert judged(graph).supported
-    verdict = judged(graph, "vipnano-qi-7004-eco0")
-    assert (verdict.rule, verdict.found) == ("padding_reaches", "5 rows and 5 columns")
+    kinds = {}
+    for name in ("a311d", "vipnano-qi-7004-eco0"):
+        assert judged(graph, name).supported
+        part = compile_part(graph, [0], chip(name))
+        kinds[name] = list(dict.fromkeys(job.kind for job in part.jobs))
+    assert kinds["a311d"] == ["transpose", "convolution", "detranspose"]
+    assert kinds["vipnano-qi-7004-eco0"] == ["transpose", "planes", "convolution", "detranspose"]
 
 
 def test_the_first_broken_rule_counts() -> None:
-    graph = by_hand.convolution(stride_rows=3, stride_columns=3, dilation_rows=2)
-    assert judged(graph).rule == "no_dilation"
+    graph = by_hand.convolution(stride_rows=70, stride_columns=70, activation=Activation.OTHER)
+    assert judged(graph).rule == "planes_fit"
