@@ -15,6 +15,7 @@ from lapilli.emulator.work import WorkReader, memory_of
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
+from lapilli.profile.host_work import host_work
 from lapilli.timing.host import HostWork
 from lapilli.timing.work import Work
 
@@ -35,7 +36,6 @@ STATES = {
 """What the recorded driver could do, from January to February 2024."""
 RECORDED = "recorded"
 """The state of figures of which only the total is known: taken as the recorded driver's."""
-POST_PROCESSING = "CUSTOM:TFLite_Detection_PostProcess"
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,7 @@ def work_of(
         for part in program.parts
         for instruction in reader.read(part.commands, memory_of(part.buffers))
     ]
-    return tuple(work), host_work(graph, chip, options)
-
-
-def host_work(graph: Graph, chip: Chip, options: CompileOptions) -> HostWork:
-    """What stays on the CPU; operators that only move a few bytes are left out."""
-    verdicts = judge_all(graph, chip, options.rules)
-    macs = scores = 0
-    for operator, verdict in zip(graph.operators, verdicts, strict=True):
-        if operator.kind == "CONV_2D" and not verdict.supported:
-            weights = graph.tensors[operator.inputs[1]].shape
-            output = graph.tensors[operator.outputs[0]]
-            macs += output.size * weights[1] * weights[2] * weights[3]
-        if operator.kind == POST_PROCESSING:
-            scores += graph.tensors[operator.inputs[1]].size
-    return HostWork(macs, scores)
+    return tuple(work), host_work(graph, judge_all(graph, chip, options.rules))
 
 
 def states(chip: Chip) -> list[State]:

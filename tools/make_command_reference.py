@@ -135,6 +135,18 @@ tell.
     "delegate-path": """
 `path`, and `python_only`: whether the file needs a Python process.
 """,
+    "fit": """
+`schema`, `schema_version`, `model`, `operators` and `macs` (counts), `notes`, `per_channel` (as in
+`compile --json`) and `note` (why per-channel layers stay on the CPU, or null). `chips`, each with
+`chip`, `verdict` (`fits` from 95 % of the multiplications, `fits in part`, or `does not fit`),
+`operators_on_npu`, `macs_on_npu`, `mac_share_on_npu`, `npu_parts`; modelled times,
+`npu_seconds`, `host_seconds` and their sum `inference_seconds`, with `inference_seconds_low` and
+`inference_seconds_high`, and the same as `frames_a_second`; `cycles_by_bound`; `memory_bytes` of
+all buffers, of which `tensor_bytes` and `coefficient_bytes`; `evidence` ([timing.md](timing.md)),
+and `reasons`, those with most multiplications first: `rule`, `kind`, `allowed`, `found` first,
+`remedy`, `operators` that break it with `macs`, and if it were gone those in `alone`, with
+`macs_alone`, on the NPU in `npu_parts` parts, `host_seconds_saved` less on the CPU.
+""",
     "explain": """
 Also `model`, `chip` and `notes`: what the model has beside its main graph. An entry of `broken` has
 `rule`, `allowed`, `found` and `remedy`; a reason also `rule`, `allowed` and, of operators of a kind

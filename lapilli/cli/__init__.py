@@ -30,6 +30,7 @@ COMMANDS = {
     "requantise": Entry(
         "lapilli.cli.requantise", "requantise", "Write a per-channel model as one per tensor."
     ),
+    "fit": Entry("lapilli.cli.fit", "fit", "Say whether a model fits, and how fast it would be."),
     "explain": Entry("lapilli.cli.explain", "explain", "Say what the NPU takes, and why not."),
     "run": Entry("lapilli.cli.run", "run", "Run a model on a device or the emulator."),
     "demo": Entry("lapilli.cli.demo", "demo", "Show a small model at work."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 import click
@@ -45,6 +45,18 @@ def shape(extents: tuple[int, ...]) -> str:
 def count(number: int, noun: str) -> str:
     """As in ``1 job`` and ``2 jobs``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """As in ``operators 1-3, 7``."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    texts = [str(low) if low == high else f"{low}-{high}" for low, high in spans]
+    return ("operator " if len(numbers) == 1 else "operators ") + ", ".join(texts)
 
 
 def wrapped(head: str, body: str, columns: int) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lapilli.compiler import partition
+from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, PerChannel
 from lapilli.compiler.reasons import Reason, reasons
 from lapilli.compiler.units.report import Loss
+from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.verdict import Broken, Verdict, judge_all, with_host
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
@@ -78,15 +81,20 @@ class Explanation:
 
 
 def explain(
-    graph: Graph, chip: Chip, min_partition: int = 1, per_channel: PerChannel = FAST_WAY
+    graph: Graph,
+    chip: Chip,
+    min_partition: int = 1,
+    per_channel: PerChannel = FAST_WAY,
+    requantise: Callable[[Graph, Sequence[Sequence[int]]], Requantised] | None = None,
 ) -> Explanation:
     """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
-    left to the CPU."""
+    left to the CPU. ``requantise``: who sees to per-channel weights, if somebody else knows how."""
     judged = with_host(graph, judge_all(per_channel.seen(graph), chip))
     verdicts = _without_small_parts(graph, judged, min_partition)
     parts = partition.partition(graph, [verdict.supported for verdict in verdicts])
     try:
-        loss = per_channel.done(graph, [part.operators for part in parts if part.on_npu]).loss
+        done = requantise or per_channel.done
+        loss = done(graph, [part.operators for part in parts if part.on_npu]).loss
     except Unsupported as error:
         without = explain(graph, chip, min_partition, LEFT_ALONE)
         return replace(without, note=f"per-channel weights stay on the CPU: {error}")
@@ -103,7 +111,14 @@ def explain(
         )
         for part in parts
     )
-    return Explanation(graph.name, chip.name, lines, runs, reasons(graph, verdicts), loss)
+    return Explanation(graph.name, chip.name, lines, runs, _by_cost(graph, verdicts), loss)
+
+
+def _by_cost(graph: Graph, verdicts: Sequence[Verdict]) -> tuple[Reason, ...]:
+    """The reasons, those with most multiplications first."""
+    found = blocking(graph, verdicts)
+    order = [(rule.rule, rule.kind) for rule in found.rules] if found is not None else []
+    return tuple(sorted(reasons(graph, verdicts), key=lambda r: order.index((r.rule, r.kind))))
 
 
 def _without_small_parts(
@@ -157,8 +172,9 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     ``allowed``, ``found`` and, where one is known, ``remedy``, else null: of the first of the rules
     it breaks, which ``broken`` lists. ``runs``: operators done by one processor without a break, in
     execution order, with the bytes that enter and leave. ``reasons``: each rule that is broken,
-    with all ``operators`` that break it. If it were gone, those in ``alone``, which break no other,
-    would be on the NPU, with ``macs`` multiplications, in ``npu_parts`` parts. ``summary``: counts.
+    those with most multiplications first, with all ``operators`` that break it. If it were gone,
+    those in ``alone``, which break no other, would be on the NPU, with ``macs`` multiplications, in
+    ``npu_parts`` parts. ``summary``: counts.
     """
     e = explanation
     return {

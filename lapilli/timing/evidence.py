@@ -44,8 +44,8 @@ class TimingEvidence:
     def short(self) -> str:
         """In a few words, for a table."""
         if self.fitted:
-            return f"fitted, {self.rms:.0%} rms, worst {self.worst:.0%}".replace("%", " %")
-        return f"not fitted, {self.figures} published times within {100 * self.worst:.0f} %"
+            return f"fitted, {100 * self.rms:.0f} % rms, worst {100 * self.worst:.0f} %"
+        return f"not fitted, within {100 * self.worst:.0f} %"
 
     @property
     def sentence(self) -> str:
