@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from damaged_recordings import outcome, with_field, with_word
-from oracle import instructions, load_recording
+from oracle import Instruction, instructions, load_recording
 
 from lapilli.device.replay import replay
-from lapilli.emulator import EmulatedDevice
+from lapilli.emulator import EmulatedDevice, nn
 from lapilli.errors import DeviceError, ExitCode, Fault, Refused, Unsupported
 from lapilli.hw.chips import find_by_name
 from lapilli.hw.commands import Register
@@ -253,3 +253,57 @@ def test_other_generations_are_refused_by_name() -> None:
     assert chip is not None
     with pytest.raises(Unsupported, match="imx8mp is of generation V9; the emulator runs V7, V8"):
         EmulatedDevice(replace(chip, generation=9))
+
+
+def nn_job(name: str = "random/r11") -> tuple[Recording, Instruction]:
+    """A recording and its first NN instruction."""
+    recording, _ = load_recording(name)
+    return recording, next(i for i in instructions(recording) if i.unit == "NN")
+
+
+def test_output_over_coefficients_is_refused(device: EmulatedDevice) -> None:
+    """From the last byte that is read on, and not from the next one."""
+    recording, instruction = nn_job()
+    kernels = instruction.fields["kernel_address"]
+    assert outcome(recording, device) == ""
+    used = device.last_counters[instructions(recording).index(instruction)].coefficient_bytes
+    field = NN_V7.fields["out_image_address"]
+    for behind in (used, used - 1, 0):
+        found = outcome(with_field(recording, instruction, field, kernels + behind), device)
+        assert ("coefficients (kernel_address)" in found and "overlap" in found) != (behind == used)
+        assert behind < used or found == ""
+
+
+def test_kernels_and_image_on_chip_may_touch_but_not_overlap(device: EmulatedDevice) -> None:
+    recording, instruction = nn_job()
+    ranges = {
+        "kernel_caching_mode": 1,
+        "kernel_cache_start_address": 0x800,
+        "kernel_cache_end_address": 0x1000,
+        "image_caching_mode": 1,
+        "image_cache_end_address": 0x2000,
+    }
+    for start, fits in ((0x1000, True), (0xFFF, False), (0x800, False), (0, False)):
+        changed = recording
+        for name, value in {**ranges, "image_cache_start_address": start}.items():
+            changed = with_field(changed, instruction, NN_V7.fields[name], value)
+        found = outcome(changed, device)
+        assert ("kernel cache" in found and "overlap" in found) != fits
+        assert not fits or not found
+
+
+def test_one_multiplication_above_the_limit_of_an_instruction_is_refused(
+    device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless nearly all weights are zero points, which cost nothing."""
+    for name, dense in (("random/add4", True), ("ops/mobiledet76", False)):
+        recording, instruction = nn_job(name)
+        monkeypatch.undo()
+        assert outcome(recording, device) == ""
+        counted = device.last_counters[instructions(recording).index(instruction)]
+        macs = counted.macs_dense
+        assert (counted.macs_nonzero > macs / 16) == dense
+        monkeypatch.setattr(nn, "MAXIMUM_MACS", macs)
+        assert outcome(recording, device) == ""
+        monkeypatch.setattr(nn, "MAXIMUM_MACS", macs - 1)
+        assert (f"takes {macs} multiplications" in outcome(recording, device)) == dense
