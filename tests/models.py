@@ -98,6 +98,8 @@ class ModelBuilder:
         self.version = 3
         self.metadata: bytes | None = None
         """TFLite metadata, as ``metadata_writer`` makes them."""
+        self.signature: str | None = None
+        """A signature's name; its inputs and outputs are called like their tensors."""
         self.subgraphs = 1
         """How often the graph is listed."""
         self.tensor_repeats = 1
@@ -363,6 +365,7 @@ class _Writer:
             "Description": description,
             "Buffers": buffers,
             "Metadata": self._metadata(),
+            "SignatureDefs": self._signatures(outputs),
         }
         self.out.Finish(self._table("Model", fields), b"TFL3")
         return bytes(self.out.Output())
@@ -375,6 +378,22 @@ class _Writer:
         buffer = len(self.source.tensors) + 1
         entry = self._table("Metadata", {"Name": name, "Buffer": buffer})
         return self._tables("ModelStartMetadataVector", [entry])
+
+    def _signatures(self, outputs: Sequence[int]) -> int | None:
+        """The list of signatures: one of the graph's inputs and outputs, by their tensors' names."""
+        if self.source.signature is None:
+            return None
+        maps = [
+            self._tables(f"SignatureDefStart{side}Vector", [self._named(i) for i in indices])
+            for side, indices in (("Inputs", self.source.inputs), ("Outputs", outputs))
+        ]
+        key = self.out.CreateString(self.source.signature)
+        fields = {"Inputs": maps[0], "Outputs": maps[1], "SignatureKey": key, "SubgraphIndex": 0}
+        return self._tables("ModelStartSignatureDefsVector", [self._table("SignatureDef", fields)])
+
+    def _named(self, tensor: int) -> int:
+        name = self.out.CreateString(str(self.source.tensors[tensor].name))
+        return self._table("TensorMap", {"Name": name, "TensorIndex": tensor})
 
     def _table(self, table: str, fields: Mapping[str, Any]) -> int:
         """A table; fields that are None are left out."""

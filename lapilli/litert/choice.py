@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from lapilli.litert.backend import Verdict
 from lapilli.litert.runtime_graph import preview
 from lapilli.model.graph import Graph
 from lapilli.postprocess.plan import Plan, alone, plans
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,26 @@ def worth_taking(pointer: Any, operators: Sequence[int], minimum: int) -> list[i
         # What is given up joins the CPU's operators, which can shift the other cuts: look again.
         chosen = sorted(kept)
     return chosen
+
+
+def tell(graph: Graph, verdicts: Sequence[Verdict], taken: Sequence[int], before: int) -> None:
+    """Log how much goes to the NPU; as a warning if that is nothing, or less than ``before`` the
+    inputs were resized."""
+    if taken and len(taken) >= before:
+        _log.info("%d of %d operators go to the NPU", len(taken), len(graph.operators))
+        return
+    why = ""
+    for operator, verdict in zip(graph.operators, verdicts, strict=True):
+        if not verdict.supported:
+            why = f"; operator {operator.index} ({operator.kind}): {verdict.reason}"
+            break
+    _log.warning(
+        "the NPU takes %s of %d operators%s%s",
+        len(taken) or "none",
+        len(graph.operators),
+        f" as the inputs are now, {before} before" if before else "",
+        why,
+    )
 
 
 def refuse_leftovers(graph: Graph, verdicts: Sequence[Verdict], taken: Iterable[int]) -> None:

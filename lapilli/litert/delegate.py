@@ -96,6 +96,7 @@ class Delegate:
         experimental: str | Collection[str] = (),
         effort: int = 1,
         _backend: Backend | None = None,
+        _raises_itself: bool = False,
         **unknown: object,
     ) -> None:
         refuse_unknown(unknown)
@@ -116,7 +117,7 @@ class Delegate:
         )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
-        self._session = Session(_backend or _backend_for(options), options)
+        self._session = Session(_backend or _backend_for(options), options, _raises_itself)
         self._finalizer = weakref.finalize(self, self._session.close)
 
     def _get_native_delegate_pointer(self) -> int:

@@ -58,7 +58,7 @@ class Inference:
         self.content = tflite.read_file(model, shapes)
         self.graph: Graph = tflite.parse(self.content, Path(model).name)
         self.device = str(options.get("device", "auto"))
-        self.delegate = Delegate(**options)
+        self.delegate = Delegate(**options, _raises_itself=True)
         try:
             self._interpreter = self._build(num_threads)
             self._check()

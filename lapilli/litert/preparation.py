@@ -30,6 +30,11 @@ class Preparation:
     outline: Graph | None = None
     nodes: tuple[NodeTimes, ...] = ()
 
+    @property
+    def operators(self) -> int:
+        """How many are on the NPU."""
+        return sum(len(part) for part in self.parts)
+
     def note(self, node: NodeTimes) -> None:
         """Keep a node's times; one that ran before begins another inference."""
         if any(node.operators == known.operators for known in self.nodes):

@@ -231,6 +231,18 @@ def read_graph(pointer: Any) -> Graph:
     )
 
 
+def forget_marks(context: Any, graph: Graph) -> None:
+    """Take from tensors the mark of a delegate that no longer makes them. A runtime that takes
+    delegates back, for a resize, leaves the marks, and the next delegate trips over them: "tensor->
+    delegate == nullptr || tensor->delegate == delegate was not true"."""
+    made = {
+        t for operator in graph.operators if operator.kind == "DELEGATE" for t in operator.outputs
+    }
+    for index in range(context.tensors_size):
+        if index not in made:
+            context.tensors[index].delegate = None
+
+
 def owned(graph: Graph, operators: Sequence[int]) -> Graph:
     """The graph with only the constants these operators use, copied: a compiled part may outlive
     the model in the interpreter's memory."""

@@ -22,6 +22,7 @@ from lapilli.litert.preparation import Preparation
 from lapilli.litert.program_backend import ProgramBackend
 from lapilli.litert.runtime_graph import (
     Partition,
+    forget_marks,
     int_array,
     owned,
     partition_of,
@@ -47,10 +48,12 @@ class Session:
     graph, the first a runtime presents.
     """
 
-    def __init__(self, backend: Backend, options: Options) -> None:
+    def __init__(self, backend: Backend, options: Options, raises_itself: bool = False) -> None:
+        """``raises_itself``: whoever made it raises if the NPU has nothing to do."""
         self.backend = backend
         self.options = options
         self.error: BaseException | None = None
+        self._raises_itself = raises_itself
         self._lock = threading.RLock()
         self._preparations: dict[int, Preparation] = {}
         self._make: Callable[[Partition], Kernel | HostKernel] | None = None
@@ -89,6 +92,7 @@ class Session:
             self._demand_open()
             self.error = None
             graph = read_graph(pointer)
+            forget_marks(pointer.contents, graph)
             claimed = self.backend.operators if isinstance(self.backend, ProgramBackend) else ()
             wanted = self.options.postprocess
             plans = choice.for_the_host(pointer, graph, claimed) if wanted else ()
@@ -99,10 +103,12 @@ class Session:
             preparation = Preparation(owned(chosen.graph, taken), verdicts, outline=outline)
             preparation.loss, preparation.compile_seconds = chosen.loss, chosen.seconds
             preparation.host_parts = tuple(plan.operators for plan in plans)
+            before = self._preparations.get(ctypes.addressof(pointer.contents))
             self._preparations[ctypes.addressof(pointer.contents)] = preparation
             if self.options.strict:
                 choice.refuse_leftovers(graph, verdicts, [*taken, *on_host])
-            _log.info("%d of %d operators go to the NPU", len(taken), len(graph.operators))
+            if before is not None or not self._raises_itself:
+                choice.tell(graph, verdicts, taken, 0 if before is None else before.operators)
             if taken:
                 npu = partial(self._npu_kernel, preparation)
                 self._replace(pointer, preparation, taken, npu)
