@@ -380,7 +380,7 @@ class _Writer:
         return self._tables("ModelStartMetadataVector", [entry])
 
     def _signatures(self, outputs: Sequence[int]) -> int | None:
-        """The list of signatures: one of the graph's inputs and outputs, by their tensors' names."""
+        """The list of signatures: one of the graph's inputs and outputs, named as their tensors."""
         if self.source.signature is None:
             return None
         maps = [
