@@ -23,6 +23,7 @@ SHARED_SENTENCES = {
     "eight_bit": "Inputs and outputs are bytes: uint8 or int8.",
     "quantised_per_tensor": "Every tensor has one scale above 0 and one zero point from 0 to 255.",
     "batch_of_one": "Images have up to four dimensions, none of them 0, and a batch of 1.",
+    "no_empty_dimension": "No dimension of an image is 0.",
     "image_of_four_dimensions": "Images that go in and come out have four dimensions.",
     "image_size": (
         "Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 "

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import further_operators as build
+import image_operators as images
 import numpy as np
 from cases import BYTE_DEVIATION, BYTE_MEAN, OUTPUT_DEVIATION, Array
 from models import ModelBuilder
-from varying import ACTIVATIONS, given, least, scale, side, zero_point
+from varying import ACTIVATIONS, channels, given, least, scale, side, zero_point
 
 KERNELS = (1, 2, 3, 3, 5, 8, 12, 16, 20, 40)
 STRIDES = (1, 1, 1, 2, 2, 3, 4, 8)
@@ -70,7 +71,61 @@ def weighted(
     return weights, (bias, weight_scale, weight_zero, output_scale, zero)
 
 
+# ------------------------------------------------------------------------------------- pixels moved
+
+
+def nearest(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """RESIZE_NEAREST_NEIGHBOR by whole factors, to the sizes of aligned corners, or to any."""
+    x = given(builder, rng, (1, side(rng, 12), side(rng, 12), channels(rng)))
+    return [images.resize(builder, "RESIZE_NEAREST_NEIGHBOR", x, *_resizing(builder, rng, x))]
+
+
+def _resizing(
+    builder: ModelBuilder, rng: np.random.Generator, x: int
+) -> tuple[tuple[int, int], bool, bool]:
+    """Size, align corners, half-pixel centres."""
+    rows, columns = build.shape_of(builder, x)[1:3]
+    align, half = [(False, False), (False, True), (True, False)][int(rng.integers(3))]
+    kind = int(rng.integers(4))
+    factors = int(rng.choice([1, 2, 3, 4, 8])), int(rng.choice([1, 2, 2, 3, 5]))
+    if kind == 0:
+        return (side(rng, 40), side(rng, 40)), align, half
+    if align:
+        return ((rows - 1) * factors[0] + 1, (columns - 1) * factors[1] + 1), align, half
+    if kind == 1:
+        return (-(-rows // factors[0]), -(-columns // factors[1])), align, half
+    return (rows * factors[0], columns * factors[1]), align, half
+
+
+def blocks(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """DEPTH_TO_SPACE or SPACE_TO_DEPTH."""
+    size = int(rng.integers(1, 5))
+    rows, columns = side(rng, 12), side(rng, 12)
+    if rng.random() < 0.5:
+        x = given(builder, rng, (1, rows, columns, channels(rng) * size**2))
+        return [images.depth_to_space(builder, x, size)]
+    x = given(builder, rng, (1, rows * size, columns * size, channels(rng)))
+    return [images.space_to_depth(builder, x, size)]
+
+
+def transposing(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """TRANSPOSE of two to five dimensions; often as channels are shuffled."""
+    if rng.random() < 0.2:
+        groups, each = int(rng.integers(1, 5)), int(rng.integers(1, 9))
+        x = given(builder, rng, (1, side(rng, 12), side(rng, 12), groups, each))
+        return [images.transpose(builder, x, [0, 1, 2, 4, 3])]
+    extents = [side(rng, 12) for _ in range(int(rng.integers(2, 6)))]
+    order = rng.permutation(len(extents)).tolist()
+    if rng.random() < 0.5 and len(extents) > 3:
+        extents[0] = 1
+        order = [0, *(axis for axis in order if axis)]
+    x = given(builder, rng, extents)
+    return [images.transpose(builder, x, order)]
+
+
 SPATIAL: Mapping[str, Callable[[ModelBuilder, np.random.Generator], Sequence[int]]] = (
-    MappingProxyType({"window": convolution})
+    MappingProxyType(
+        {"window": convolution, "nearest": nearest, "blocks": blocks, "transpose": transposing}
+    )
 )
 """Families by name."""

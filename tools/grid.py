@@ -85,6 +85,9 @@ TITLES = {
     "largest": "MAX_POOL_2D",
     "mean": "MEAN",
     "window": "convolutions of any stride, dilation, kernel",
+    "nearest": "RESIZE_NEAREST_NEIGHBOR",
+    "transpose": "TRANSPOSE",
+    "blocks": "DEPTH_TO_SPACE, SPACE_TO_DEPTH",
     "graphs": "random graphs",
     "further": "random graphs of all kinds",
 }

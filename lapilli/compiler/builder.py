@@ -21,6 +21,7 @@ from lapilli.compiler.intents import Step
 from lapilli.compiler.jobs import ImageSize, Storage, TpInstruction, TpJob, View
 from lapilli.compiler.options import LoweringOptions
 from lapilli.hw.chips import Chip
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Graph, Operator, Quantization
 
 
@@ -88,7 +89,7 @@ class Builder:
         """The place of a tensor, made on first mention."""
         if tensor not in self.places:
             found = self.graph.tensors[tensor]
-            rows, columns, channels = ((1,) * (4 - len(found.shape)) + found.shape)[1:]
+            rows, columns, channels = image_extents(found.shape)
             size = ImageSize(columns, rows, channels)
             self.places[tensor] = Place(size, self.quantization(tensor).zero_point)
         return self.places[tensor]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from lapilli.model.graph import Convolution, Graph, Operator, Padding
 
 SIDE_MAXIMUM = (1 << 13) - 1
 """Image sides have 13 bits."""
+
+
+def image_extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows, columns and channels of an image with the elements of a tensor of ``shape`` in their
+    order: missing dimensions are 1, those in front count as rows."""
+    padded = (1,) * (3 - len(shape)) + shape
+    return math.prod(padded[:-2]), padded[-2], padded[-1]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> int:

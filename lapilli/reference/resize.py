@@ -19,16 +19,25 @@ def _scale(source: int, target: int, align_corners: bool) -> np.float32:
     return np.float32(source) / np.float32(target)
 
 
+def nearest_places(
+    source: int, target: int, align_corners: bool, half_pixel_centers: bool
+) -> Integers:
+    """Of which row (or column) each one of ``target`` is a copy."""
+    scale = _scale(source, target, align_corners)
+    offset = np.float32(0.5 if half_pixel_centers else 0.0)
+    real = (np.arange(target, dtype=np.float32) + offset) * scale
+    whole = np.floor(real + np.float32(0.5)) if align_corners else np.floor(real)
+    places: Integers = np.clip(whole.astype(np.int64), 0, source - 1)
+    return places
+
+
 def nearest(node: Node, align_corners: bool, half_pixel_centers: bool) -> tuple[Array, ...]:
     """RESIZE_NEAREST_NEIGHBOR."""
     source, target = node.tensor(0).shape, node.outputs[0].shape
-    places = []
-    for axis in (1, 2):
-        scale = _scale(source[axis], target[axis], align_corners)
-        offset = np.float32(0.5 if half_pixel_centers else 0.0)
-        real = (np.arange(target[axis], dtype=np.float32) + offset) * scale
-        whole = np.floor(real + np.float32(0.5)) if align_corners else np.floor(real)
-        places.append(np.clip(whole.astype(np.int64), 0, source[axis] - 1))
+    places = [
+        nearest_places(source[axis], target[axis], align_corners, half_pixel_centers)
+        for axis in (1, 2)
+    ]
     images = images_of(node.value(0))
     picked = images[:, places[0]][:, :, places[1]]
     return (picked.reshape(node.samples, *target),)

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from lapilli.compiler.encode.moves import fits
 from lapilli.compiler.operators.registry import record_of
-from lapilli.compiler.operators.rules import BYTES_BELOW, image_extents
+from lapilli.compiler.operators.rules import (
+    BYTES_BELOW,
+)
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Activation, Graph, Operator, Quantization, Tensor
 
 Floats = NDArray[np.float64]

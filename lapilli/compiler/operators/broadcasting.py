@@ -7,7 +7,7 @@ from lapilli.compiler.encode import moves
 from lapilli.compiler.encode.copies import Piece
 from lapilli.compiler.jobs import ImageSize, View
 from lapilli.compiler.operators.record import Case
-from lapilli.compiler.operators.rules import image_extents
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Operator
 
 
@@ -33,7 +33,15 @@ def shapes_broadcast(case: Case) -> str | None:
 
 def repeated(builder: Builder, operator: Operator, tensor: int, size: ImageSize) -> View:
     """The tensor's planes, repeated to an image of ``size``."""
-    view, have = builder.planar(tensor, operator.index), builder.place(tensor).size
+    view = builder.planar(tensor, operator.index)
+    return repeated_planes(builder, operator, view, builder.place(tensor).size, size)
+
+
+def repeated_planes(
+    builder: Builder, operator: Operator, view: View, have: ImageSize, size: ImageSize
+) -> View:
+    """Planes of an image of size ``have``, which has as many rows, columns and channels as ``size``
+    or one, repeated."""
     columns = have.columns
     if columns != size.columns:
         view = _repeat(builder, operator, view, have.channels * have.rows, size.columns, 1)

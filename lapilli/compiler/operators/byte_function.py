@@ -19,12 +19,12 @@ from lapilli.compiler.operators.rules import (
     BYTES_BELOW,
     batch_of_one,
     eight_bit,
-    image_extents,
     operands_computed,
     operands_present,
     quantised_per_tensor,
 )
 from lapilli.compiler.unsigned import MIDDLE
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Graph, Operator, Quantization, Tensor
 from lapilli.program.program import Bytes
 

@@ -15,7 +15,6 @@ from lapilli.compiler.operators.rules import (
     CHANNELS_MAXIMUM,
     batch_of_one,
     eight_bit,
-    image_extents,
     image_size,
     operands_computed,
     operands_present,
@@ -30,7 +29,7 @@ from lapilli.compiler.operators.weights import (
     scale_fits,
     weights_centred,
 )
-from lapilli.model.geometry import SIDE_MAXIMUM
+from lapilli.model.geometry import SIDE_MAXIMUM, image_extents
 from lapilli.model.graph import FullyConnected, Operator
 
 

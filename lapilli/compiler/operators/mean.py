@@ -17,14 +17,13 @@ from lapilli.compiler.operators.rules import (
     CHANNELS_MAXIMUM,
     batch_of_one,
     eight_bit,
-    image_extents,
     image_size,
     operands_computed,
     operands_present,
     quantised_per_tensor,
 )
 from lapilli.hw.chips import Chip
-from lapilli.model.geometry import addition_image
+from lapilli.model.geometry import addition_image, image_extents
 from lapilli.model.graph import Graph, Operator
 
 AXES = 1

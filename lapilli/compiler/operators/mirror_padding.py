@@ -17,12 +17,12 @@ from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     batch_of_one,
     eight_bit,
-    image_extents,
     image_size,
     operands_computed,
     operands_present,
     quantised_per_tensor,
 )
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Operator
 from lapilli.model.options import MirrorPadding
 

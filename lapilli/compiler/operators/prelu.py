@@ -20,7 +20,11 @@ from lapilli.compiler.operators.byte_function import (
     quantization_of,
 )
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
-from lapilli.compiler.operators.rules import batch_of_one, image_extents, operands_present
+from lapilli.compiler.operators.rules import (
+    batch_of_one,
+    operands_present,
+)
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Graph, Operator
 
 IMAGE, SLOPES = 0, 1

@@ -15,7 +15,9 @@ from lapilli.compiler.operators import (
     mean,
     mirror_padding,
     multiplication,
+    nearest_neighbours,
     padding,
+    pixel_blocks,
     powers,
     prelu,
     quantize,
@@ -27,6 +29,7 @@ from lapilli.compiler.operators import (
     smooth_rectifiers,
     splitting,
     subtraction,
+    transposing,
 )
 from lapilli.compiler.operators.record import OperatorRecord
 
@@ -55,6 +58,9 @@ RECORDS: tuple[OperatorRecord, ...] = (
     joining.PACK,
     *splitting.RECORDS,
     *slicing.RECORDS,
+    nearest_neighbours.RECORD,
+    *pixel_blocks.RECORDS,
+    transposing.RECORD,
 )
 MADE_HERE: tuple[OperatorRecord, ...] = (look_up.RECORD,)
 """Operators that no model has, but that fusions make."""

@@ -6,9 +6,9 @@ from lapilli.compiler.builder import Builder, Place
 from lapilli.compiler.jobs import View
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
     byte_count,
     eight_bit,
+    no_empty_dimension,
     operands_computed,
     operands_present,
     quantised_per_tensor,
@@ -61,7 +61,7 @@ RECORD = OperatorRecord(
         operands_present,
         operands_computed,
         eight_bit,
-        batch_of_one,
+        no_empty_dimension,
         quantised_per_tensor,
         elements_stay,
         byte_count,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from lapilli.compiler.operators.record import Case, Rule, relies_on
-from lapilli.model.geometry import SIDE_MAXIMUM
+from lapilli.model.geometry import SIDE_MAXIMUM, image_extents
 from lapilli.model.options import Convolution, Pooling
 
 CHANNELS_MAXIMUM = (1 << 14) - 1
@@ -16,12 +16,6 @@ EXTENT_MAXIMUM = (1 << 16) - 1
 BYTES_BELOW = 1 << 28
 DIVISIBLE_BY = 8
 """Output channels that drivers before February 2024 could do."""
-
-
-def image_extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Rows, columns, channels of a shape of up to four dimensions; missing ones are 1."""
-    padded = (1,) * (4 - len(shape)) + shape
-    return padded[1], padded[2], padded[3]
 
 
 @relies_on()
@@ -90,6 +84,15 @@ def batch_of_one(case: Case) -> str | None:
         shape = tensor.shape
         if len(shape) > 4 or 0 in shape or (len(shape) == 4 and shape[0] != 1):
             return f"{tensor.name} has shape {list(shape)}"
+    return None
+
+
+@relies_on(operands_present)
+def no_empty_dimension(case: Case) -> str | None:
+    """No dimension of an image is 0."""
+    for tensor in case.images:
+        if 0 in tensor.shape:
+            return f"{tensor.name} has shape {list(tensor.shape)}"
     return None
 
 

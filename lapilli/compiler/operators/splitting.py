@@ -13,13 +13,13 @@ from lapilli.compiler.operators.reshaping import reshape
 from lapilli.compiler.operators.rules import (
     batch_of_one,
     eight_bit,
-    image_extents,
     moved_size,
     operands_computed,
     operands_present,
     quantised_per_tensor,
 )
 from lapilli.compiler.operators.windows import quantisation_stays
+from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.options import Stack
 

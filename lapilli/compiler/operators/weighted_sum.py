@@ -15,8 +15,11 @@ from lapilli.compiler.operators.broadcasting import repeated
 from lapilli.compiler.operators.endings import ending_of
 from lapilli.compiler.operators.flat import Step
 from lapilli.compiler.operators.record import Case, relies_on
-from lapilli.compiler.operators.rules import batch_of_one, image_extents, operands_present
-from lapilli.model.geometry import addition_image
+from lapilli.compiler.operators.rules import (
+    batch_of_one,
+    operands_present,
+)
+from lapilli.model.geometry import addition_image, image_extents
 from lapilli.model.graph import Operator
 from lapilli.model.options import Activation, Addition
 

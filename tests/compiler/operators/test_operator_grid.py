@@ -19,8 +19,10 @@ MAY_BE_REFUSED = {
     "mean": {"mean_axes"},
     # Three dimensions packed along the first give a batch.
     "join": {"batch_of_one"},
+    # Any size, as well as those whose pixels repeat.
+    "nearest": {"places_repeat"},
 }
-EXACT = {"reshape", "split", "slice", "pad", "extremum", "largest"}
+EXACT = {"reshape", "split", "slice", "pad", "extremum", "largest", "nearest", "blocks"}
 """Families in which bytes are moved or compared."""
 TARGETS = list(itertools.product(CHIPS, SCHEDULES))
 
