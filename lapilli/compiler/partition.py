@@ -6,10 +6,14 @@ execution order. Cutting a model the same way gives programs with the parts the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 
 from lapilli.model.graph import Graph
+
+OUTSIDE = -1
+"""Stands for whoever reads the graph's outputs."""
 
 
 @dataclass(frozen=True)
@@ -24,48 +28,72 @@ class Partition:
 
 
 def partition(graph: Graph, on_npu: Sequence[bool]) -> tuple[Partition, ...]:
-    """All partitions in execution order; ``on_npu[i]`` tells where operator i belongs."""
-    produced = {t for operator in graph.operators for t in operator.outputs}
-    ready = {t.index for t in graph.tensors if t.index not in produced}
-    left = list(range(len(graph.operators)))
-    groups: list[tuple[bool, list[int]]] = []
-    while left:
-        kind: bool | None = None
+    """All partitions in execution order; ``on_npu[i]`` tells where operator i belongs.
+
+    The next one has the kind of the first operator whose inputs are ready, and all of that kind
+    that are, or become so by it. Each operator and each input is looked at once.
+    """
+    readers = readers_of(graph)
+    waiting = _waiting(graph)
+    ready: tuple[list[int], list[int]] = ([], [])
+    for i, count in enumerate(waiting):
+        if count == 0:
+            heappush(ready[on_npu[i]], i)
+    made: set[int] = set()
+    found = []
+    while ready[False] or ready[True]:
+        kind = not ready[False] or (bool(ready[True]) and ready[True][0] < ready[False][0])
         taken: list[int] = []
-        progress = True
-        while progress:
-            progress = False
-            for i in tuple(left):
-                operator = graph.operators[i]
-                if kind not in (None, on_npu[i]):
+        while ready[kind]:
+            taken.append(heappop(ready[kind]))
+            for tensor in graph.operators[taken[-1]].outputs:
+                if tensor in made:
                     continue
-                if all(t < 0 or t in ready for t in operator.inputs):
-                    kind = on_npu[i]
-                    taken.append(i)
-                    left.remove(i)
-                    ready.update(operator.outputs)
-                    progress = True
-        assert kind is not None, "the reader only lets graphs in executable order pass"
-        groups.append((kind, taken))
-    return tuple(with_borders(graph, sorted(taken), kind) for kind, taken in groups)
+                made.add(tensor)
+                for reader in readers.get(tensor, ()):
+                    if reader == OUTSIDE:
+                        continue
+                    waiting[reader] -= 1
+                    if waiting[reader] == 0:
+                        heappush(ready[on_npu[reader]], reader)
+        found.append(with_borders(graph, sorted(taken), kind, readers))
+    assert not any(waiting), "the reader only lets graphs in executable order pass"
+    return tuple(found)
 
 
-def with_borders(graph: Graph, operators: Sequence[int], on_npu: bool = True) -> Partition:
-    """The partition made of ``operators``, with the tensors that cross its border."""
-    chosen = set(operators)
-    made = [t for i in operators for t in graph.operators[i].outputs]
-    used = [t for i in operators for t in graph.operators[i].inputs if t >= 0]
-    inputs = [t for t in used if t not in made and graph.tensors[t].data is None]
-    needed = set(graph.outputs)
+def readers_of(graph: Graph) -> dict[int, list[int]]:
+    """Tensor -> positions of the operators that read it, once for each time that they do, and
+    ``OUTSIDE`` for an output of the graph."""
+    readers: dict[int, list[int]] = {tensor: [OUTSIDE] for tensor in graph.outputs}
     for i, operator in enumerate(graph.operators):
-        if i not in chosen:
-            needed.update(operator.inputs)
-    consumed = set(used)
+        for tensor in operator.inputs:
+            if tensor >= 0:
+                readers.setdefault(tensor, []).append(i)
+    return readers
+
+
+def _waiting(graph: Graph) -> list[int]:
+    """How many of its inputs each operator waits for."""
+    produced = {t for operator in graph.operators for t in operator.outputs}
+    return [sum(t in produced for t in operator.inputs) for operator in graph.operators]
+
+
+def with_borders(
+    graph: Graph,
+    operators: Sequence[int],
+    on_npu: bool = True,
+    readers: Mapping[int, Sequence[int]] | None = None,
+) -> Partition:
+    """The partition made of ``operators``, with the tensors that cross its border. ``readers``: see
+    ``readers_of``, for who makes many of one graph."""
+    readers = readers_of(graph) if readers is None else readers
+    chosen = set(operators)
+    made = dict.fromkeys(t for i in operators for t in graph.operators[i].outputs)
+    used = dict.fromkeys(t for i in operators for t in graph.operators[i].inputs if t >= 0)
+    inputs = [t for t in used if t not in made and graph.tensors[t].data is None]
     # A result that nobody reads still is a result.
-    outputs = [t for t in made if t in needed or t not in consumed]
-    return Partition(
-        on_npu, tuple(operators), tuple(dict.fromkeys(inputs)), tuple(dict.fromkeys(outputs))
-    )
+    outputs = [t for t in made if t not in used or any(i not in chosen for i in readers.get(t, ()))]
+    return Partition(on_npu, tuple(operators), tuple(inputs), tuple(outputs))
 
 
 def cut_out(

@@ -134,12 +134,27 @@ def compile_part(
     ``inputs`` and ``outputs``: tensors that cross its border; by default those that the rest of the
     graph needs.
     """
-    borders = partitioning.with_borders(graph, operators)
-    entering = borders.inputs if inputs is None else tuple(inputs)
-    leaving = borders.outputs if outputs is None else tuple(outputs)
+    entering, leaving = _borders(graph, operators, inputs, outputs)
     found = schedule_part(graph, operators, chip, schedule, entering, leaving, options)
     part = emit(graph, found.part, found.jobs, chip, found.regions)
     return replace(part, source=part_digest(graph, operators, entering, leaving))
+
+
+def _borders(
+    graph: Graph,
+    operators: Sequence[int],
+    inputs: Iterable[int] | None,
+    outputs: Iterable[int] | None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Inputs and outputs as given, else those that the rest of the graph needs; the whole graph is
+    looked at only for these."""
+    if inputs is not None and outputs is not None:
+        return tuple(inputs), tuple(outputs)
+    borders = partitioning.with_borders(graph, operators)
+    return (
+        borders.inputs if inputs is None else tuple(inputs),
+        borders.outputs if outputs is None else tuple(outputs),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,13 +178,7 @@ def schedule_part(
 ) -> ScheduledPart:
     """What ``compile_part`` emits."""
     wishes = LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs)
-    borders = partitioning.with_borders(graph, operators)
-    cut = partitioning.cut_out(
-        graph,
-        operators,
-        borders.inputs if inputs is None else inputs,
-        borders.outputs if outputs is None else outputs,
-    )
+    cut = partitioning.cut_out(graph, operators, *_borders(graph, operators, inputs, outputs))
     lowered = lower(fuse(as_unsigned(cut), chip).graph, chip, wishes)
     lowered = replace(lowered, operators=tuple(operator.index for operator in cut.operators))
     part = realise(lowered, chip, wishes)

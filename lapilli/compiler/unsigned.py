@@ -26,7 +26,9 @@ def as_unsigned(graph: Graph) -> Graph:
     signed = {t for t in mentioned if t >= 0 and graph.tensors[t].dtype == "int8"}
     if not signed:
         return graph
-    tensors = (_unsigned(tensor) if tensor.index in signed else tensor for tensor in graph.tensors)
+    tensors = list(graph.tensors)
+    for index in signed:
+        tensors[index] = _unsigned(tensors[index])
     return replace(graph, tensors=tuple(tensors))
 
 

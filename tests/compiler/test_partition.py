@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import shared_data
+from work import calls_of
 
 from lapilli.compiler.partition import Partition, partition, with_borders
 from lapilli.compiler.verdict import judge_all
@@ -177,6 +178,81 @@ def test_parts_can_run_one_after_another(drawn: tuple[Graph, str]) -> None:
         available |= set(part.outputs)
     kinds = [kind for kind, _ in found]
     assert all(left != right for left, right in pairwise(kinds))
+
+
+@st.composite
+def tangled(draw: st.DrawFn) -> tuple[Graph, list[bool]]:
+    """Operators with constants, absent inputs, several results, results that another one writes
+    too, and none at all; what nobody needs, and outputs that are inputs."""
+    wiring: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    known, spare = [-1, 0, 1, 2], 3
+    for _ in range(draw(st.integers(0, 14))):
+        inputs = draw(st.lists(st.sampled_from(known), max_size=4))
+        outputs = list(range(spare, spare + draw(st.integers(0, 2))))
+        spare += len(outputs)
+        if draw(st.integers(0, 5)) == 0 and spare > 3:
+            outputs.append(draw(st.integers(3, spare - 1)))
+        wiring.append((tuple(inputs), tuple(dict.fromkeys(outputs))))
+        known += outputs
+    outputs = draw(st.lists(st.sampled_from([t for t in known if t >= 0]), max_size=4))
+    graph = wired(wiring, (0, 1), tuple(outputs), constants=(2,))
+    on_npu = draw(st.lists(st.booleans(), min_size=len(wiring), max_size=len(wiring)))
+    return graph, on_npu
+
+
+def by_definition(graph: Graph, on_npu: list[bool]) -> list[Partition]:
+    """Again and again all operators of one kind whose inputs are ready, in execution order: looks
+    at every operator again for each one taken."""
+    produced = {t for operator in graph.operators for t in operator.outputs}
+    ready = {t.index for t in graph.tensors if t.index not in produced} | {-1}
+    left, found = list(range(len(graph.operators))), []
+    while left:
+        taken: list[int] = []
+        while more := [
+            i
+            for i in left
+            if ready.issuperset(graph.operators[i].inputs)
+            and (not taken or on_npu[i] == on_npu[taken[0]])
+        ]:
+            taken.append(more[0])
+            left.remove(more[0])
+            ready.update(graph.operators[more[0]].outputs)
+        taken.sort()
+        found.append(borders_by_definition(graph, taken, on_npu[taken[0]]))
+    return found
+
+
+def borders_by_definition(graph: Graph, taken: list[int], on_npu: bool) -> Partition:
+    made = [t for i in taken for t in graph.operators[i].outputs]
+    used = [t for i in taken for t in graph.operators[i].inputs if t >= 0]
+    needed = set(graph.outputs).union(
+        *(operator.inputs for i, operator in enumerate(graph.operators) if i not in taken)
+    )
+    return Partition(
+        on_npu,
+        tuple(taken),
+        tuple(dict.fromkeys(t for t in used if t not in made and graph.tensors[t].data is None)),
+        tuple(dict.fromkeys(t for t in made if t in needed or t not in used)),
+    )
+
+
+@given(tangled())
+def test_parts_are_those_of_the_plain_definition(drawn: tuple[Graph, list[bool]]) -> None:
+    graph, on_npu = drawn
+    assert list(partition(graph, on_npu)) == by_definition(graph, on_npu)
+
+
+def test_work_grows_with_the_operators_however_many_parts() -> None:
+    """Alternating kinds, and one tensor that all of them read."""
+
+    def action(count: int) -> Callable[[], object]:
+        graph = wired([((i, 0), (i + 1,)) for i in range(count)], (0,), (count,))
+        on_npu = [i % 2 == 0 for i in range(count)]
+        assert len(partition(graph, on_npu)) == count
+        return lambda: partition(graph, on_npu)
+
+    one, two, four = (calls_of(action(n * 100)) for n in (1, 2, 4))
+    assert four - two <= 2.2 * (two - one)
 
 
 def cut_model(name: str) -> tuple[Graph, tuple[Partition, ...]]:

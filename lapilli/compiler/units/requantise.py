@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from lapilli.compiler.partition import with_borders
+from lapilli.compiler.partition import readers_of, with_borders
 from lapilli.compiler.units import margins, report
 from lapilli.compiler.units.calibration import Calibration
 from lapilli.compiler.units.exact import exact_weights
@@ -69,8 +69,13 @@ class _Task:
     @property
     def borders(self) -> list[int]:
         """Tensors that leave the parts."""
-        found = [t for part in self.parts for t in with_borders(self.graph, part).outputs]
-        return sorted(set(found))
+        readers = readers_of(self.graph)
+        found = {
+            t
+            for part in self.parts
+            for t in with_borders(self.graph, part, readers=readers).outputs
+        }
+        return sorted(found)
 
 
 @dataclass(frozen=True, eq=False)
