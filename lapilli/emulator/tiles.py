@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from lapilli.emulator.checks import demand
 from lapilli.emulator.kernels import KernelShape
+from lapilli.errors import Refused
 from lapilli.hw.bits import Layout
 from lapilli.hw.chips import Chip
 from lapilli.hw.limits import ACCUMULATOR_LINE_PIXELS, INPUT_LINE_PIXELS, TILE_ROWS_V8
+from lapilli.hw.nn import Pooling
 
 
 def check_v7(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip: Chip) -> None:
@@ -23,14 +25,12 @@ def check_v7(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip
         max(lines * chip.input_buffer_depth - shape.rows + 1, 1),
         f"as the input buffer has {chip.input_buffer_depth} lines of {lines} rows",
     )
-    demand(
-        layout,
-        fields,
-        "kernels_per_core",
-        1,
-        max(lines * chip.accumulation_buffer_depth // rows, 1),
-        f"as the accumulation buffer has {chip.accumulation_buffer_depth} lines of {lines} rows",
-    )
+    depth = chip.accumulation_buffer_depth
+    most = lines * depth // rows
+    why = f"as the accumulation buffer has {depth} lines of {lines} rows"
+    if shape.rows == 1 and depth // 3 < most:
+        most, why = depth // 3, f"as kernels of one row get a third of {depth} lines at most"
+    demand(layout, fields, "kernels_per_core", 1, max(most, 1), why)
 
 
 def check_v8(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip: Chip) -> None:
@@ -62,6 +62,14 @@ def check_v8(layout: Layout, fields: Mapping[str, int], shape: KernelShape, chip
 
 
 def _columns(layout: Layout, fields: Mapping[str, int]) -> int:
+    if fields["pooling"] == Pooling.FIRST_PIXEL:
+        for name in ("out_image_tile_x_size", "out_image_tile_y_size"):
+            if fields[name] % 2:
+                where = layout.fields[name].where()
+                raise Refused(
+                    f"{name} = {fields[name]} ({where}) with first-pixel pooling; allowed are even "
+                    "numbers, so that no tile begins with a pixel that is not stored"
+                )
     return demand(layout, fields, "out_image_tile_x_size", 1, ACCUMULATOR_LINE_PIXELS)
 
 

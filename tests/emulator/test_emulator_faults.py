@@ -15,7 +15,7 @@ from lapilli.emulator import EmulatedDevice, nn
 from lapilli.errors import DeviceError, ExitCode, Fault, Refused, Unsupported
 from lapilli.hw.chips import find_by_name
 from lapilli.hw.commands import Register
-from lapilli.hw.nn import NN_V7
+from lapilli.hw.nn import NN_V7, Pooling
 from lapilli.hw.tp import TP
 from lapilli.program.recording import RecordedBuffer, Recording
 
@@ -138,6 +138,39 @@ def test_fault_texts_of_the_nn_unit(
     field = NN_V7.fields[name]
     with pytest.raises(Fault, match=r"job 5 \(command word \d+\), NN instruction at 0x.*" + text):
         replay(with_field(recording, instruction, field, value >> field.shift), device)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"out_image_tile_x_size": 3}, "out_image_tile_x_size = 3 .* allowed are even numbers"),
+        ({"out_image_tile_y_size": 1}, "out_image_tile_y_size = 1 .* allowed are even numbers"),
+    ],
+)
+def test_tiles_of_a_pooling_job_begin_with_a_stored_pixel(
+    change: dict[str, int], text: str, device: EmulatedDevice
+) -> None:
+    recording, _ = load_recording("ops/mb11")
+    instruction = next(i for i in instructions(recording) if i.unit == "NN")
+    assert instruction.fields["pooling"] == Pooling.FIRST_PIXEL
+    ((name, value),) = change.items()
+    assert outcome(recording, device) == ""
+    found = outcome(with_field(recording, instruction, NN_V7.fields[name], value), device)
+    assert re.search(text, found)
+
+
+def test_kernels_of_one_row_never_get_more_than_a_third_of_the_lines(
+    device: EmulatedDevice,
+) -> None:
+    """Of 64 for tiles of one pixel: the recorded driver does 21 at once."""
+    recording, _ = load_recording("ops/mb28")
+    instruction = next(i for i in instructions(recording) if i.unit == "NN")
+    sizes = [instruction.fields[f"out_image_tile_{axis}_size"] for axis in "xy"]
+    assert (sizes, instruction.fields["kernels_per_core"]) == ([1, 1], 21)
+    assert outcome(recording, device) == ""
+    field = NN_V7.fields["kernels_per_core"]
+    found = outcome(with_field(recording, instruction, field, 22), device)
+    assert re.search("kernels_per_core = 22 .* allowed is 1 to 21", found)
 
 
 def test_output_over_input_is_a_fault(device: EmulatedDevice) -> None:

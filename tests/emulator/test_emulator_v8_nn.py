@@ -156,6 +156,8 @@ def jobs(draw: st.DrawFn) -> Job:
     fields |= {
         "pooling": Pooling.FIRST_PIXEL if pooled else Pooling.NONE,
         "pooling_xy_size": 0 if pooled else 1,
+        "out_image_tile_x_size": 2 if pooled else 1,
+        "out_image_tile_y_size": 2 if pooled else 1,
         "in_image_x_size": columns,
         "in_image_y_size": rows,
         "in_image_x_stride": in_stride[1],
