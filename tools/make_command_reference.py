@@ -138,7 +138,8 @@ tell.
     "fit": """
 `schema`, `schema_version`, `model`, `operators` and `macs` (counts), `notes`, `per_channel` (as in
 `compile --json`) and `note` (why per-channel layers stay on the CPU, or null). `chips`, each with
-`chip`, `verdict` (`fits` from 95 % of the multiplications, `fits in part`, or `does not fit`),
+`chip`, `verdict` (`fits` from 95 % of the multiplications, `fits in part` from 5 %, or `does not
+fit`),
 `operators_on_npu`, `macs_on_npu`, `mac_share_on_npu`, `npu_parts`; modelled times,
 `npu_seconds`, `host_seconds` and their sum `inference_seconds`, with `inference_seconds_low` and
 `inference_seconds_high`, and the same as `frames_a_second`; `cycles_by_bound`; `memory_bytes` of
@@ -152,7 +153,8 @@ Also `model`, `chip` and `notes`: what the model has beside its main graph. An e
 `rule`, `allowed`, `found` and `remedy`; a reason also `rule`, `allowed` and, of operators of a kind
 that the NPU takes none of, `kind`. A run has `on`, `operators`, `bytes_in` and `bytes_out`; the
 summary `operators`, `on_npu`, `npu_parts`, `macs`, `macs_on_npu` and `mac_share_on_npu`.
-`per_channel` is as in `compile --json`.
+`per_channel` is as in `compile --json`, `fit` an entry of `chips` of `fit --json`, null for chips
+without times and where parts were left to the CPU.
 """,
     "chips": """
 `chips`: for each `name`, `description`, `generation` (7 or 8), `evidence` and the same in words,

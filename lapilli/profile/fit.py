@@ -32,7 +32,8 @@ SCHEMA: Final = "lapilli-fit"
 SCHEMA_VERSION: Final = 1
 """Goes up whenever a key changes its meaning or goes away."""
 WHOLE: Final = 0.95
-"""Share of the multiplications from which a model fits."""
+PART: Final = 0.05
+"""Shares of the multiplications from which a model fits, and from which it fits in part."""
 
 
 def cpu_seconds_of(macs: int) -> float:
@@ -84,10 +85,8 @@ class ChipFit:
         """``fits``, ``fits in part`` or ``does not fit``, by multiplications, or by operators if
         there are none."""
         e = self.explanation
-        if not e.on_npu:
-            return "does not fit"
-        share = e.mac_share if e.macs else e.on_npu / len(e.operators)
-        return "fits" if share >= WHOLE else "fits in part"
+        share = e.mac_share if e.macs else e.on_npu / max(len(e.operators), 1)
+        return "fits" if share >= WHOLE else "fits in part" if share >= PART else "does not fit"
 
     def gain(self, rule: BlockingRule) -> Reason:
         """What it would bring if a rule of ``blocking`` were gone and the rest as it is."""
