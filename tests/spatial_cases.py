@@ -49,6 +49,32 @@ def convolution(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int
     ]  # fmt: skip
 
 
+def transposed(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """TRANSPOSE_CONV of any strides and kernels, with and without a bias."""
+    x = given(builder, rng, (1, side(rng, 16), side(rng, 16), int(rng.choice(FEW_CHANNELS))))
+    kernel = int(rng.integers(1, 8)), int(rng.integers(1, 8))
+    strides = int(rng.choice([1, 2, 2, 3, 4])), int(rng.choice([1, 2, 2, 3, 4]))
+    if rng.random() < 0.6:
+        kernel, strides = (kernel[0],) * 2, (strides[0],) * 2
+    outputs, inputs = int(rng.integers(1, 20)), build.shape_of(builder, x)[3]
+    weights, (bias, weight_scale, weight_zero, output_scale, zero) = weighted(
+        builder, rng, x, (outputs, *kernel, inputs)
+    )
+    return [
+        images.transpose_conv(
+            builder,
+            x,
+            weights,
+            bias if rng.random() < 0.6 else None,
+            weight_scale,
+            weight_zero,
+            (output_scale, zero),
+            strides,
+            str(rng.choice(["SAME", "VALID"])),
+        )
+    ]
+
+
 def weighted(
     builder: ModelBuilder, rng: np.random.Generator, x: int, extents: tuple[int, ...]
 ) -> tuple[Array, tuple[Array, float, int, float, int]]:
@@ -97,6 +123,12 @@ def _resizing(
     return (rows * factors[0], columns * factors[1]), align, half
 
 
+def bilinear(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """RESIZE_BILINEAR, as ``nearest``."""
+    x = given(builder, rng, (1, side(rng, 12), side(rng, 12), channels(rng)))
+    return [images.resize(builder, "RESIZE_BILINEAR", x, *_resizing(builder, rng, x))]
+
+
 def blocks(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
     """DEPTH_TO_SPACE or SPACE_TO_DEPTH."""
     size = int(rng.integers(1, 5))
@@ -125,7 +157,14 @@ def transposing(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int
 
 SPATIAL: Mapping[str, Callable[[ModelBuilder, np.random.Generator], Sequence[int]]] = (
     MappingProxyType(
-        {"window": convolution, "nearest": nearest, "blocks": blocks, "transpose": transposing}
+        {
+            "window": convolution,
+            "transposed": transposed,
+            "bilinear": bilinear,
+            "nearest": nearest,
+            "blocks": blocks,
+            "transpose": transposing,
+        }
     )
 )
 """Families by name."""

@@ -86,6 +86,8 @@ TITLES = {
     "mean": "MEAN",
     "window": "convolutions of any stride, dilation, kernel",
     "nearest": "RESIZE_NEAREST_NEIGHBOR",
+    "transposed": "TRANSPOSE_CONV",
+    "bilinear": "RESIZE_BILINEAR",
     "transpose": "TRANSPOSE",
     "blocks": "DEPTH_TO_SPACE, SPACE_TO_DEPTH",
     "graphs": "random graphs",

@@ -19,7 +19,7 @@ from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import judge
 from lapilli.model import tflite
 from lapilli.model.graph import Activation, Graph, Quantization
-from lapilli.model.options import Gelu, LeakyRelu
+from lapilli.model.options import TRANSPOSED_WITH_BIAS, Gelu, LeakyRelu
 
 MUTANTS = 160
 """Of each graph."""
@@ -104,6 +104,8 @@ def graphs() -> dict[str, Graph]:
         for kind in record.kinds
         if record.needed == 1
     }
+    transposed = generated()["TRANSPOSE_CONV"]
+    _, weights, image, *_ = transposed.operators[0].inputs
     prelu = (unary[0], slopes, replace(unary[1], index=2))
     return (
         generated()
@@ -114,6 +116,9 @@ def graphs() -> dict[str, Graph]:
             "ADD": by_hand.addition(),
             "SUB": by_hand.subtraction(),
             "PAD": by_hand.padding(),
+            TRANSPOSED_WITH_BIAS: by_hand.with_operator(
+                transposed, kind=TRANSPOSED_WITH_BIAS, inputs=(image, weights)
+            ),
             "PRELU": by_hand.one_operator("PRELU", prelu, (0, 1), None),
         }
     )

@@ -66,11 +66,11 @@ def lower(builder: Builder, operator: Operator) -> None:
     )
     for sides, outer, extent, inner in steps:
         if sides != (0, 0):
-            view = _mirrored(builder, operator, view, sides, (outer, extent, inner), extra)
+            view = mirrored(builder, operator, view, sides, (outer, extent, inner), extra)
     result.planar = view
 
 
-def _mirrored(
+def mirrored(
     builder: Builder,
     operator: Operator,
     view: View,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lapilli.compiler.operators import (
     addition,
     average_pooling,
+    bilinear,
     convolution,
     extremum,
     fully_connected,
@@ -29,6 +30,7 @@ from lapilli.compiler.operators import (
     smooth_rectifiers,
     splitting,
     subtraction,
+    transposed_convolution,
     transposing,
 )
 from lapilli.compiler.operators.record import OperatorRecord
@@ -61,6 +63,8 @@ RECORDS: tuple[OperatorRecord, ...] = (
     nearest_neighbours.RECORD,
     *pixel_blocks.RECORDS,
     transposing.RECORD,
+    bilinear.RECORD,
+    *transposed_convolution.RECORDS,
 )
 MADE_HERE: tuple[OperatorRecord, ...] = (look_up.RECORD,)
 """Operators that no model has, but that fusions make."""

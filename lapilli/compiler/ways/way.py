@@ -100,10 +100,11 @@ def convolution_job(intent: ConvolutionIntent, terms: Terms, kernels: Kernels, *
 def extents(
     size: ImageSize, output: ImageSize, single_tap: bool
 ) -> tuple[ImageSize, ImageSize, tuple[int, int]]:
-    """Input, output and tile limits as the unit gets them. ``single_tap``: 1x1 kernel, stride 1."""
+    """Input, output and tile limits as the unit gets them. ``single_tap``: 1x1 kernel, stride 1, of
+    which a part of the image may be wanted only."""
     if size.rows <= size.columns:
         return size, output, (output.rows, output.columns)
-    if not single_tap:
+    if not single_tap or size.plane != output.plane:
         return size, output, (output.columns, output.rows)
     # A single tap doesn't see rows: the longer side is x, as in the recordings.
     return (

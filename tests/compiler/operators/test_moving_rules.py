@@ -1,5 +1,5 @@
-"""What the NPU takes of operators that only move pixels: RESIZE_NEAREST_NEIGHBOR, DEPTH_TO_SPACE,
-SPACE_TO_DEPTH and TRANSPOSE. Each rule is broken by a graph."""
+"""What the NPU takes of operators that move pixels: RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR,
+DEPTH_TO_SPACE, SPACE_TO_DEPTH and TRANSPOSE. Each rule is broken by a graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
 
-from lapilli.compiler.operators import nearest_neighbours, pixel_blocks, transposing
+from lapilli.compiler.operators import bilinear, nearest_neighbours, pixel_blocks, transposing
 from lapilli.compiler.operators.transposing import merged
 from lapilli.model.graph import Graph
 from lapilli.model.options import Blocks, Resizing
@@ -21,6 +21,13 @@ NEAREST = {
     ),
     "places_repeat": (
         "After at most 64 rows, and columns, those that are copied repeat at the same distance."
+    ),
+}
+PHASES = {
+    "resized_shapes": NEAREST["resized_shapes"],
+    "few_phases": (
+        "Rows, and columns, of the output lie at up to 8 different places between those of the "
+        "image, which are up to sixteenths of a step, and at most 8 steps apart."
     ),
 }
 BLOCKS = {
@@ -38,7 +45,7 @@ TRANSPOSES = {
         "one with at most 64 elements; the others have at most 65535."
     ),
 }
-SENTENCES = {**NEAREST, **BLOCKS, **TRANSPOSES}
+SENTENCES = {**NEAREST, **PHASES, **BLOCKS, **TRANSPOSES}
 SOURCE, SECOND, RESULT = 0, 1, 2
 
 
@@ -46,6 +53,7 @@ def resized(
     source: tuple[int, ...] = (1, 4, 6, 5),
     result: tuple[int, ...] = (1, 8, 12, 5),
     size: tuple[int, ...] | None = None,
+    kind: str = "RESIZE_NEAREST_NEIGHBOR",
     **options: bool,
 ) -> Graph:
     tensors = (
@@ -55,9 +63,7 @@ def resized(
         ),
         by_hand.tensor(RESULT, "result", result),
     )
-    return by_hand.one_operator(
-        "RESIZE_NEAREST_NEIGHBOR", tensors, (SOURCE, SECOND), Resizing(**options)
-    )
+    return by_hand.one_operator(kind, tensors, (SOURCE, SECOND), Resizing(**options))
 
 
 def blocked(
@@ -116,26 +122,44 @@ def of_images(graph: Graph, result: int) -> list[Broken]:
     ]
 
 
+def of_resizing(kind: str) -> list[Broken]:
+    """What both ways to resize break."""
+    graph = resized(kind=kind)
+    other = "a size that is not constant, or not the output's"
+    return [
+        *shared(graph, RESULT),
+        *of_images(graph, RESULT),
+        ("resized_shapes", other, by_hand.with_tensor(graph, SECOND, data=None)),
+        ("resized_shapes", other, resized(size=(8, 11), kind=kind)),
+        ("resized_shapes", "no options", by_hand.with_operator(graph, options=None)),
+        (
+            "resized_shapes",
+            "[1, 4, 6, 5] -> [1, 8, 12, 4]",
+            resized(result=(1, 8, 12, 4), kind=kind),
+        ),
+    ]
+
+
 RESIZED: list[Broken] = [
-    *shared(resized(), RESULT),
-    *of_images(resized(), RESULT),
-    (
-        "resized_shapes",
-        "a size that is not constant, or not the output's",
-        by_hand.with_tensor(resized(), SECOND, data=None),
-    ),
-    (
-        "resized_shapes",
-        "a size that is not constant, or not the output's",
-        resized(size=(8, 11)),
-    ),
-    ("resized_shapes", "no options", by_hand.with_operator(resized(), options=None)),
-    ("resized_shapes", "[1, 4, 6, 5] -> [1, 8, 12, 4]", resized(result=(1, 8, 12, 4))),
+    *of_resizing("RESIZE_NEAREST_NEIGHBOR"),
     ("moved_size", "result has shape [1, 65536, 12, 5]", resized(result=(1, 65536, 12, 5))),
     ("places_repeat", "131 -> 197", resized((1, 4, 131, 5), (1, 8, 197, 5))),
     ("places_repeat", "4 -> 300", resized((1, 4, 6, 5), (1, 300, 12, 5))),
     ("places_repeat", "1 -> 300", resized((1, 1, 6, 2), (1, 300, 300, 2))),
     ("places_repeat", "99 -> 33", resized((1, 99, 33000, 1), (1, 33, 33000, 1))),
+]
+BILINEAR = "RESIZE_BILINEAR"
+WEIGHTED: list[Broken] = [
+    *of_resizing(BILINEAR),
+    ("image_size", "result is 8x8192x5", resized(result=(1, 8, 8192, 5), kind=BILINEAR)),
+    ("few_phases", "4 -> 36", resized(result=(1, 36, 12, 5), kind=BILINEAR)),
+    ("few_phases", "6 -> 17", resized(result=(1, 8, 17, 5), kind=BILINEAR)),
+    ("few_phases", "27 -> 3", resized((1, 27, 6, 5), (1, 3, 12, 5), kind=BILINEAR)),
+    (
+        "few_phases",
+        "6 -> 54",
+        resized(result=(1, 8, 54, 5), kind=BILINEAR, half_pixel_centers=True),
+    ),
 ]
 DEEP: list[Broken] = [
     *shared(blocked(), 1),
@@ -186,13 +210,16 @@ TRANSPOSED: list[Broken] = [
 ]
 RECORDS = {
     "RESIZE_NEAREST_NEIGHBOR": (nearest_neighbours.RECORD, RESIZED, NEAREST, ()),
+    "RESIZE_BILINEAR": (bilinear.RECORD, WEIGHTED, PHASES, ()),
     "DEPTH_TO_SPACE": (pixel_blocks.RECORDS[0], DEEP, BLOCKS, ("block_lines",)),
     "SPACE_TO_DEPTH": (pixel_blocks.RECORDS[1], DEEP, BLOCKS, ("block_lines",)),
     "TRANSPOSE": (transposing.RECORD, TRANSPOSED, TRANSPOSES, ()),
 }
 
 
-@pytest.mark.parametrize(("rule", "found", "graph"), parameters([*RESIZED, *DEEP, *TRANSPOSED]))
+@pytest.mark.parametrize(
+    ("rule", "found", "graph"), parameters([*RESIZED, *WEIGHTED, *DEEP, *TRANSPOSED])
+)
 def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph: Graph) -> None:
     check_broken(rule, found, graph, SENTENCES)
 
@@ -216,8 +243,9 @@ def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it(kind: str) -> None
 def test_sizes_taken(
     source: tuple[int, ...], size: tuple[int, int], options: dict[str, bool]
 ) -> None:
-    verdict = judged(resized(source, (1, *size, source[3]), **options))
-    assert verdict.supported, verdict.reason
+    for kind in ("RESIZE_NEAREST_NEIGHBOR", BILINEAR):
+        verdict = judged(resized(source, (1, *size, source[3]), kind=kind, **options))
+        assert verdict.supported, verdict.reason
 
 
 @pytest.mark.parametrize(
