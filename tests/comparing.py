@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -279,6 +280,15 @@ class _Graph:
         details = interpreter.get_output_details()
         found = [interpreter.get_tensor(detail["index"]) for detail in details]
         return dict(zip(self.graph.outputs, found, strict=True))
+
+
+def refused_operators(cases: Sequence[GraphCase], chip: str) -> tuple[int, Counter[str]]:
+    """Operators of some random graphs, and the rules that keep some of them on the CPU."""
+    verdicts = []
+    for case in cases:
+        graph = tflite.parse(case.graph().model(), case.name)
+        verdicts += judge_all(graph, chip_named(chip))
+    return len(verdicts), Counter(verdict.rule for verdict in verdicts if not verdict.supported)
 
 
 def check_graph(case: GraphCase, schedule: str, chip: str) -> Outcome:

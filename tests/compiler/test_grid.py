@@ -22,13 +22,19 @@ from cases import (
     steep_additions,
     subtractions,
 )
-from comparing import CHIPS, SCHEDULES, GraphCase, check
+from comparing import CHIPS, SCHEDULES, GraphCase, Outcome, check, refused_operators
 
 DRIVER_SAMPLE, ISSUE_SAMPLE, GRAPH_SAMPLE = 300, 200, 60
 GRAPHS = 500
 SUBTRACTION_SAMPLE = 150
 MAY_BE_REFUSED = {"a311d": set(), "imx8mp": {"scale_fits"}}
 """Rules that cases of the grids break: V8 has no fields for a scale of 2 and above."""
+IN_GRAPHS = {"operator", "constant_factor"}
+"""Rules that random graphs break on purpose, so that they are cut into parts."""
+MOST_REFUSED = 0.05
+"""Share of the operators of random graphs; what is refused is compared with nothing."""
+MOST_REFUSED_OF_A_PIECE = 0.12
+"""Of the cases in a piece of a grid. Those for the A311D are all taken."""
 CHUNK = 50
 
 
@@ -113,6 +119,26 @@ def test_odd_sizes_and_any_kernels(case: Case, chip: str, schedule: str) -> None
 def test_random_graphs(case: GraphCase, chip: str, schedule: str) -> None:
     (outcome,) = check(case, [schedule], chip)
     assert outcome.right, outcome
+    assert set(outcome.refused) <= MAY_BE_REFUSED[chip] | IN_GRAPHS
+    assert outcome.values, "nothing was compared"
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize(
+    "count", [GRAPH_SAMPLE, pytest.param(GRAPHS, marks=pytest.mark.long)], ids=["sample", "all"]
+)
+def test_few_operators_of_random_graphs_are_left_to_the_cpu(count: int, chip: str) -> None:
+    operators, refused = refused_operators([GraphCase(i) for i in range(count)], chip)
+    assert sum(refused.values()) <= MOST_REFUSED * operators, refused
+    assert set(refused) <= MAY_BE_REFUSED[chip] | IN_GRAPHS
+
+
+def demand_few_refusals(outcomes: Sequence[Outcome], chip: str) -> None:
+    """Of a piece of a grid; random graphs always have something for the NPU."""
+    left = [outcome for outcome in outcomes if not outcome.values]
+    most = 0 if chip == "a311d" else MOST_REFUSED_OF_A_PIECE
+    assert len(left) <= most * len(outcomes), left
+    assert {rule for outcome in left for rule in outcome.refused} <= MAY_BE_REFUSED[chip]
 
 
 @pytest.mark.long
@@ -124,6 +150,18 @@ def test_random_graphs(case: GraphCase, chip: str, schedule: str) -> None:
 def test_everything(cases: Sequence[Case | GraphCase], chip: str) -> None:
     outcomes = [outcome for case in cases for outcome in check(case, chip=chip)]
     assert not [outcome for outcome in outcomes if not outcome.right]
+    demand_few_refusals(outcomes, chip)
+
+
+def test_too_many_refusals_are_seen() -> None:
+    """Refusing everything is right for ``check``, case by case."""
+    refused = [Outcome("x", "best", refused=("scale_fits",)) for _ in range(CHUNK)]
+    assert all(outcome.right for outcome in refused)
+    for chip, some in (("a311d", 1), ("imx8mp", 7)):
+        ran = [Outcome("y", "best", values=9)] * (CHUNK - some)
+        with pytest.raises(AssertionError):
+            demand_few_refusals(refused[:some] + ran, chip)
+        demand_few_refusals(refused[: some - 1] + ran + ran[:1], chip)
 
 
 # -------------------------------------------------------------------------------- addition weights

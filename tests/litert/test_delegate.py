@@ -23,6 +23,7 @@ from fake_npu import (
     small_model,
 )
 from models import ModelBuilder
+from random_graphs import RandomGraph
 from shared_data import shared_data
 
 from lapilli.errors import DeviceError, Unsupported, UsageError
@@ -125,6 +126,24 @@ def test_small_partitions_can_be_left_to_the_cpu() -> None:
     delegate = Delegate(_backend=FakeBackend(), min_partition=3)
     run(new_interpreter(small_model(), delegate))
     assert delegate.partitions == ()
+
+
+def test_no_partition_is_smaller_than_asked_for_in_any_graph() -> None:
+    """Whatever is given up joins the CPU's operators, which joins cuts and splits none."""
+    given_up = 0
+    for seed in range(40):
+        model = RandomGraph(seed).model()
+        wanted = np.random.default_rng(seed).random(100) < 0.6
+        delegates = []
+        for least in (1, 3):
+            some = FakeBackend(choose=lambda operator, wanted=wanted: wanted[operator.index])
+            delegates.append(Delegate(_backend=some, min_partition=least))
+            new_interpreter(model, delegates[-1])
+        cut, kept = (set(delegate.partitions) for delegate in delegates)
+        assert {i for part in kept for i in part} == {i for p in cut if len(p) > 2 for i in p}
+        assert all(len(part) > 2 for part in kept)
+        given_up += len(cut) > len(kept)
+    assert given_up > 10
 
 
 def test_preserve_all_tensors_still_works() -> None:
