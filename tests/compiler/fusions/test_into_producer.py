@@ -125,8 +125,8 @@ def test_a_layer_that_the_npu_does_not_take_is_left_alone() -> None:
     rng = np.random.default_rng(7)
     x = builder.input((1, 11, 9, 6), 0.02, 130)
     weights = rng.integers(0, 256, (13, 3, 3, 6), np.uint8)
-    x = builder.conv(x, weights, None, 0.0012, 128, 0.02, 100, dilation=2)
-    graph = tflite.parse(builder.build([relu(builder, x, 0.02, 100)]), "dilated")
+    x = builder.conv(x, weights, None, 0.0012, 128, 0.02, 100, activation="TANH")
+    graph = tflite.parse(builder.build([relu(builder, x, 0.02, 100)]), "curve")
     assert [verdict.supported for verdict in judge_all(graph, chip())] == [False, True]
 
 
