@@ -167,7 +167,8 @@ class FakeBackend:
     ) -> FakePart:
         if self.compile_error is not None:
             raise self.compile_error
-        chosen = tuple(graph.operators[i] for i in operators)
+        known = {operator.index: operator for operator in graph.operators}
+        chosen = tuple(known[index] for index in operators)
         return FakePart(graph, chosen, tuple(inputs), tuple(outputs))
 
     def load(self, part: FakePart) -> FakeLoaded:
@@ -178,6 +179,16 @@ class FakeBackend:
     def close(self) -> None:
         assert self.open, "closed twice"
         self.open = False
+
+
+class OneImage(FakeBackend):
+    """Takes a batch of 1, as the NPU does."""
+
+    def verdicts(self, graph: Graph) -> Sequence[FakeVerdict]:
+        found = super().verdicts(graph)
+        if graph.tensors[graph.inputs[0]].shape[0] == 1:
+            return found
+        return [FakeVerdict(False, "only a batch of 1") for _ in found]
 
 
 def small_model(size: int = 8) -> bytes:

@@ -21,11 +21,17 @@ from lapilli.compiler.unsigned import as_unsigned
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.order import rewritten
+from lapilli.model.settle import shape_is_computed
 from lapilli.postprocess.plan import plans
 
 __all__ = ["UNKNOWN", "Broken", "Verdict", "judge", "remedy_of", "sentence"]
 
 ONE_VALUE: Final = "Each tensor of an operator has one value while the model runs."
+KNOWN_SHAPE: Final = "The shapes of what an operator makes follow from shapes and constants."
+_KNOWN_SHAPE_RULE: Final = "known_shape"
+_KNOWN_SHAPE_REMEDY: Final = (
+    "Convert the model with a fixed batch and fixed sizes, so that no shape is computed."
+)
 ON_HOST: Final = "postprocess"
 """The rule of operators that the delegate does on the host itself; they are not left to LiteRT."""
 _ON_HOST_SENTENCE: Final = (
@@ -38,11 +44,13 @@ _FOLDED_SENTENCE: Final = "An operator that is folded into another one runs wher
 def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verdict, ...]:
     """One verdict for each operator, in order; those that a fusion folds into another one have
     that one's."""
-    found = _changing(graph)
+    found = _left_out(graph)
     after = fuse(as_unsigned(graph), chip, found)
     for operator in after.graph.operators:
-        if operator.index not in found:
-            found[operator.index] = judge(after.graph, operator, chip, more)
+        before = found.get(operator.index)
+        if before is None or before.rule == _KNOWN_SHAPE_RULE:
+            verdict = judge(after.graph, operator, chip, more)
+            found[operator.index] = before if before and verdict.supported else verdict
     for index, into in after.folded.items():
         found[index] = replace(found[into], operator=index, folded_into=into)
     return tuple(found[operator.index] for operator in graph.operators)
@@ -50,14 +58,19 @@ def judge_all(graph: Graph, chip: Chip, more: Sequence[Rule] = ()) -> tuple[Verd
 
 def fused(graph: Graph, chip: Chip) -> Fused:
     """The graph as it is judged: after fusions."""
-    return fuse(as_unsigned(graph), chip, _changing(graph))
+    return fuse(as_unsigned(graph), chip, _left_out(graph))
 
 
-def _changing(graph: Graph) -> dict[int, Verdict]:
-    """Operators that are refused because a tensor of theirs has more than one value."""
+def _left_out(graph: Graph) -> dict[int, Verdict]:
+    """Operators that are refused whatever they do: a tensor of theirs has more than one value, or a
+    shape that nobody knows before."""
     tensors = rewritten(graph)
-    found = ((o.index, _of_many_values(graph, o, tensors)) for o in graph.operators)
-    return {index: verdict for index, verdict in found if verdict is not None}
+    found = {}
+    for operator in graph.operators:
+        verdict = _of_many_values(graph, operator, tensors) or _of_computed_shape(graph, operator)
+        if verdict is not None:
+            found[operator.index] = verdict
+    return found
 
 
 def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int]) -> Verdict | None:
@@ -67,6 +80,16 @@ def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int])
             found = f"{graph.tensors[index].name or f'tensor {index}'} has more than one"
             return Verdict.refused(operator.index, Broken("one_value", ONE_VALUE, found))
     return None
+
+
+def _of_computed_shape(graph: Graph, operator: Operator) -> Verdict | None:
+    """The verdict on an operator that makes a shape which depends on computed values."""
+    if not shape_is_computed(operator, graph.tensors):
+        return None
+    tensor = graph.tensors[operator.outputs[0]]
+    found = f"the shape of {tensor.name or f'tensor {tensor.index}'} is computed by the model"
+    told = Broken(_KNOWN_SHAPE_RULE, KNOWN_SHAPE, found, _KNOWN_SHAPE_REMEDY)
+    return Verdict.refused(operator.index, told)
 
 
 def with_host(

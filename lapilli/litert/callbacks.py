@@ -45,8 +45,9 @@ class DelegateCalls(Protocol):
 
     error: BaseException | None
 
-    def prepare(self, pointer: Any, /) -> None:
-        """Look at the graph of the TfLiteContext at ``pointer`` and take what the NPU can run."""
+    def prepare(self, pointer: Any, structure: Any, /) -> None:
+        """Look at the graph of the TfLiteContext at ``pointer`` and take what the NPU can run.
+        ``structure``: the TfLiteDelegate that the runtime was given."""
 
     def new_kernel(self, parameters: Any, /) -> KernelCalls:
         """A kernel for the partition in the TfLiteDelegateParams."""
@@ -55,10 +56,10 @@ class DelegateCalls(Protocol):
         """The runtime is done with it. While Python shuts down this may find no global names."""
 
 
-def structure_of(delegate: DelegateCalls) -> Any:
+def structure_of(delegate: DelegateCalls, flags: int = 0) -> Any:
     """The TfLiteDelegate whose calls go to ``delegate``, which has to outlive it."""
     # By address: a delegate that its own structure owned would never be freed.
-    return tflite_c.TfLiteDelegate(data_=id(delegate), Prepare=_PREPARE_DELEGATE)
+    return tflite_c.TfLiteDelegate(data_=id(delegate), Prepare=_PREPARE_DELEGATE, flags=flags)
 
 
 def kernel_registration() -> Any:
@@ -122,7 +123,7 @@ def _delegate_at(structure: Any) -> DelegateCalls:
 
 def _prepare_delegate(pointer: Any, structure: Any) -> int:
     delegate = _delegate_at(structure)
-    return _attempt(pointer, delegate, lambda: delegate.prepare(pointer))
+    return _attempt(pointer, delegate, lambda: delegate.prepare(pointer, structure))
 
 
 def _init_kernel(_pointer: Any, parameters: Any, _length: int) -> int | None:

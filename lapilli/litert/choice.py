@@ -29,13 +29,20 @@ class Chosen:
     seconds: float = 0.0
 
 
-def for_the_host(pointer: Any, graph: Graph, claimed: Collection[int] = ()) -> tuple[Plan, ...]:
+def for_the_host(
+    pointer: Any,
+    graph: Graph,
+    claimed: Collection[int] = (),
+    unsure: Collection[int] = (),
+) -> tuple[Plan, ...]:
     """What the host does in place of LiteRT: plans that the runtime would cut out as one piece,
-    without the operators ``claimed``."""
+    without the operators ``claimed`` and those that read tensors whose shape is ``unsure``."""
     found = []
     for plan in plans(graph):
         for wanted in (plan, alone(graph, plan)):
             if not set(claimed).isdisjoint(wanted.operators):
+                continue
+            if not {plan.encodings, plan.scores, plan.anchors}.isdisjoint(unsure):
                 continue
             pieces = preview(pointer, wanted.operators)
             if len(pieces) == 1 and set(pieces[0].outputs) <= set(wanted.outputs):

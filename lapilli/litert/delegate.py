@@ -19,6 +19,7 @@ from lapilli.device.open import open_device
 from lapilli.errors import DeviceError
 from lapilli.litert import tflite_c
 from lapilli.litert.backend import Backend, NpuBackend, Verdict
+from lapilli.litert.dynamic import is_dynamic_for
 from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.options import Options, refuse_unknown
 from lapilli.litert.program_backend import ProgramBackend
@@ -70,13 +71,18 @@ class Delegate:
 
     Raises UsageError (a ValueError) for bad options, DeviceError if the device can't be opened.
     What goes wrong later makes the interpreter raise, with the reason in its text and in ``error``.
-    (A graph with dynamic-sized tensors LiteRT refuses with an empty text: see ``error`` then.)
+
+    Of a model with tensors whose shape is known at run time only (dynamic-sized tensors) the NPU
+    gets what has shapes to begin with. Parts follow shapes that settle or change at run time, by
+    being compiled again; ``invoke()``, or ``allocate_tensors()`` after a resize, raises where the
+    NPU can't do the new ones, and goes on with others that it can.
 
     One Delegate may serve several interpreters; ``partitions``, ``verdicts``, ``parts`` and
     ``compile_seconds`` are about the one made last, and of a model with several subgraphs about the
-    first. The runtime applies the delegate again when inputs are resized, which compiles again; if
-    ``allocate_tensors()`` raises then, the runtime has given that interpreter's whole graph back to
-    the CPU (``partitions`` is empty), where further calls of it would run.
+    first. Of a model without such tensors the runtime applies the delegate again when inputs are
+    resized, which compiles again; if ``allocate_tensors()`` raises then, the runtime has given that
+    interpreter's whole graph back to the CPU (``partitions`` is empty), where further calls of it
+    would run.
     """
 
     def __init__(
@@ -123,7 +129,7 @@ class Delegate:
     def _get_native_delegate_pointer(self) -> int:
         """Address of the TfLiteDelegate; the name is what LiteRT's interpreter calls."""
         self._session.applied_anew()
-        return self._session.address
+        return self._session.address(is_dynamic_for(self))
 
     def close(self) -> None:
         """Close the device, as soon as no interpreter uses it any more. Deleting does the same."""

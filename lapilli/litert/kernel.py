@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -13,7 +14,14 @@ from lapilli.litert.backend import Backend, Counted, Loaded
 from lapilli.litert.callbacks import DelegateCalls
 from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.preparation import Preparation
-from lapilli.litert.runtime_graph import Partition, tensor_at, values_of, view
+from lapilli.litert.runtime_graph import Partition, resize, tensor_at, values_of, view
+from lapilli.model.graph import Graph
+from lapilli.model.settle import settled_anew
+from lapilli.model.shapes import Shape
+
+Shapes: TypeAlias = tuple[Shape, ...]
+MOST_KEPT: Final = 3
+"""Parts that stay on the device, for shapes that inputs had before."""
 
 
 @dataclass
@@ -37,6 +45,15 @@ class Border:
         return self.values
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A part on the device, and the tensors across its border, for one set of input shapes."""
+
+    loaded: Loaded
+    inputs: tuple[Border, ...]
+    outputs: tuple[Border, ...]
+
+
 class Kernel:
     """Runs ``partition`` of the graph in ``preparation`` by ``backend``. ``profile``: note when
     each run began and ended."""
@@ -56,64 +73,75 @@ class Kernel:
         self._profile = profile
         assert preparation.graph is not None
         tensors = preparation.graph.tensors
-        self._inputs = [
-            Border(i, tensors[i].shape, tensors[i].dtype)
-            for i in partition.inputs
-            if tensors[i].data is None
-        ]
-        self._outputs = [Border(i, tensors[i].shape, tensors[i].dtype) for i in partition.outputs]
-        self._loaded: Loaded | None = None
+        self._inputs = tuple(i for i in partition.inputs if tensors[i].data is None)
+        self._shapes = tuple(tensors[i].shape for i in self._inputs)
+        self._ready: Ready | None = None
+        self._others: dict[Shapes, Ready] = {}
         # The parts of a graph are listed in the order of its partitions, compiled or not.
         preparation.parts[partition.operators] = None
 
     def prepare(self, context: Any) -> None:
-        """Compile and load, the first time; later only see that the shapes still hold.
+        """Compile and load for the shapes that the inputs have now, and give the outputs theirs.
 
-        A resize does not come here: the runtime takes all delegates back and applies them anew.
+        Without dynamic tensors there is one set of shapes: at a resize the runtime takes all
+        delegates back and applies them anew. With them it comes here whenever shapes change.
         """
         try:
-            for border in (*self._inputs, *self._outputs):
-                shape = values_of(tensor_at(context, border.index).dims)
-                if shape != border.shape:
-                    raise Unsupported(
-                        f"tensor {border.index} was {border.shape} when its operators were taken "
-                        f"and is {shape} now; resize inputs before allocate_tensors()"
-                    )
-            if self._loaded is None:
-                self._compile()
+            shapes = tuple(values_of(tensor_at(context, i).dims) for i in self._inputs)
+            if self._ready is None or shapes != self._shapes:
+                self._get_ready(shapes)
+            assert self._ready is not None
+            for border in self._ready.outputs:
+                if values_of(tensor_at(context, border.index).dims) != border.shape:
+                    resize(context, border.index, border.shape)
         except BaseException:
-            # The runtime now gives the whole graph back to the CPU.
-            self._preparation.parts.clear()
+            if not self._preparation.dynamic:
+                # The runtime now gives the whole graph back to the CPU.
+                self._preparation.parts.clear()
             raise
 
-    def _compile(self) -> None:
+    def _get_ready(self, shapes: Shapes) -> None:
+        """For inputs of these shapes, as before if they were there lately."""
+        before, self._ready = self._ready, None
+        if before is not None:
+            self._others[self._shapes] = before
+        self._shapes = shapes
+        self._ready = self._others.pop(shapes, None) or self._compiled(shapes)
+        while len(self._others) > MOST_KEPT:
+            self._others.pop(next(iter(self._others))).loaded.close()
+
+    def _compiled(self, shapes: Shapes) -> Ready:
         preparation, partition = self._preparation, self._partition
         assert preparation.graph is not None
         start = time.perf_counter()
-        part = self._backend.compile(
-            preparation.graph,
-            partition.operators,
-            tuple(border.index for border in self._inputs),
-            partition.outputs,
-        )
+        given = dict(zip(self._inputs, shapes, strict=True))
+        graph = followed(self._backend, preparation.graph, partition.operators, given)
+        part = self._backend.compile(graph, partition.operators, self._inputs, partition.outputs)
         preparation.compile_seconds += time.perf_counter() - start
-        self._loaded = self._backend.load(part)
+        loaded = self._backend.load(part)
         preparation.parts[partition.operators] = part
-        if None not in preparation.parts.values():
+        if None not in preparation.parts.values() and not preparation.dynamic:
             preparation.graph = None
+        tensors = graph.tensors
+        inputs, outputs = (
+            tuple(Border(i, tensors[i].shape, tensors[i].dtype) for i in indices)
+            for indices in (self._inputs, partition.outputs)
+        )
+        return Ready(loaded, inputs, outputs)
 
     def invoke(self, context: Any) -> None:
         """Inputs to the device, run, outputs back."""
-        loaded = self._loaded
-        if loaded is None:
+        ready = self._ready
+        if ready is None:
             raise DeviceError("invoked without having been prepared")
+        loaded = ready.loaded
         start = time.perf_counter()
-        for border in self._inputs:
+        for border in ready.inputs:
             loaded.write(border.index, border.current(context))
         written = time.perf_counter()
         loaded.execute()
         executed = time.perf_counter()
-        for border in self._outputs:
+        for border in ready.outputs:
             loaded.read(border.index, border.current(context))
         if self._profile:
             copied = end = time.perf_counter()
@@ -127,7 +155,33 @@ class Kernel:
             )
 
     def close(self) -> None:
-        """Free the part."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+        """Free the parts."""
+        ready, self._ready = self._ready, None
+        kept = [*self._others.values(), *([ready] if ready is not None else [])]
+        self._others = {}
+        for each in kept:
+            each.loaded.close()
+
+
+def followed(
+    backend: Backend, graph: Graph, operators: Sequence[int], given: Mapping[int, Shape]
+) -> Graph:
+    """``graph`` where tensors have the shapes ``given``. Raises Unsupported if the NPU can't do the
+    ``operators`` with these."""
+    changed = {i: shape for i, shape in given.items() if graph.tensors[i].shape != shape}
+    if not changed:
+        return graph
+    chosen = set(operators)
+    part = replace(graph, operators=tuple(o for o in graph.operators if o.index in chosen))
+    anew, unsure = settled_anew(part, given)
+    verdicts = backend.without_per_channel(anew)
+    for operator, verdict in zip(anew.operators, verdicts, strict=True):
+        if not verdict.supported or not unsure.isdisjoint(operator.outputs):
+            index, shape = next(iter(changed.items()))
+            raise Unsupported(
+                f"tensor {graph.tensors[index].name!r} was {list(graph.tensors[index].shape)} when "
+                f"its operators were taken and is {list(shape)} now; so the NPU can't do operator "
+                f"{operator.index} ({operator.kind}) any more: {verdict.reason} Give it other "
+                "shapes, or run the model without the delegate"
+            )
+    return anew

@@ -15,7 +15,8 @@ from lapilli.model.graph import Graph
 class Preparation:
     """One graph in one interpreter; each partition is entered by its kernel.
 
-    ``graph`` is dropped, with its copies of the constants, once everything is compiled. ``parts``:
+    ``graph`` is dropped, with its copies of the constants, once everything is compiled, unless it
+    has ``dynamic`` tensors: then kernels follow shapes that change. ``parts``:
     the compiled part of each partition, by its operators; ``host_parts``: operators done on the
     host; ``loss``: what per-channel weights cost. With ``profile`` its ``outline``, the
     graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
@@ -29,6 +30,7 @@ class Preparation:
     loss: Loss | None = None
     outline: Graph | None = None
     nodes: tuple[NodeTimes, ...] = ()
+    dynamic: bool = False
 
     @property
     def operators(self) -> int:

@@ -30,7 +30,9 @@ from lapilli.litert.runtime_graph import (
     read_graph,
     require,
 )
+from lapilli.litert.tflite_c import DelegateFlags
 from lapilli.model.graph import Graph
+from lapilli.model.settle import settled_anew
 from lapilli.postprocess.plan import Plan
 
 _log = logging.getLogger(__name__)
@@ -59,12 +61,17 @@ class Session:
         self._make: Callable[[Partition], Kernel | HostKernel] | None = None
         self._kernels = 0
         self._closed = False
-        self._structure = structure_of(self)
+        self._for_fixed_shapes = structure_of(self)
+        self._for_dynamic_tensors = structure_of(self, DelegateFlags.ALLOW_DYNAMIC_TENSORS)
 
-    @property
-    def address(self) -> int:
-        """Of the TfLiteDelegate."""
-        return ctypes.addressof(self._structure)
+    def address(self, dynamic: bool) -> int:
+        """Of the TfLiteDelegate, for a graph with ``dynamic`` tensors or without.
+
+        Without: the runtime works out all shapes before it asks; at a resize it takes kernels back
+        and asks anew. With: kernels stay, and follow the shapes that they are prepared with.
+        """
+        structure = self._for_dynamic_tensors if dynamic else self._for_fixed_shapes
+        return ctypes.addressof(structure)
 
     @property
     def main(self) -> Preparation | None:
@@ -86,21 +93,26 @@ class Session:
 
     # --------------------------------------------------------------------- what the runtime calls
 
-    def prepare(self, pointer: Any) -> None:
+    def prepare(self, pointer: Any, structure: Any) -> None:
         """Read the graph, decide, and let the runtime replace what the NPU takes."""
         with self._lock:
             self._demand_open()
             self.error = None
+            dynamic = bool(structure.contents.flags & DelegateFlags.ALLOW_DYNAMIC_TENSORS)
             graph = read_graph(pointer)
             forget_marks(pointer.contents, graph)
+            unsure: frozenset[int] = frozenset()
+            if dynamic:
+                graph, unsure = settled_anew(graph, {})
             claimed = self.backend.operators if isinstance(self.backend, ProgramBackend) else ()
             wanted = self.options.postprocess
-            plans = choice.for_the_host(pointer, graph, claimed) if wanted else ()
+            plans = choice.for_the_host(pointer, graph, claimed, unsure) if wanted else ()
             on_host = [index for plan in plans for index in plan.operators]
             chosen = self._choose(pointer, graph, on_host)
             verdicts, taken = chosen.verdicts, chosen.operators
             outline = owned(graph, ()) if self.options.profile else None
-            preparation = Preparation(owned(chosen.graph, taken), verdicts, outline=outline)
+            kept = owned(chosen.graph, taken)
+            preparation = Preparation(kept, verdicts, outline=outline, dynamic=dynamic)
             preparation.loss, preparation.compile_seconds = chosen.loss, chosen.seconds
             preparation.host_parts = tuple(plan.operators for plan in plans)
             before = self._preparations.get(ctypes.addressof(pointer.contents))
@@ -111,10 +123,10 @@ class Session:
                 choice.tell(graph, verdicts, taken, 0 if before is None else before.operators)
             if taken:
                 npu = partial(self._npu_kernel, preparation)
-                self._replace(pointer, preparation, taken, npu)
+                self._replace(pointer, structure, preparation, taken, npu)
             for plan in plans:
                 host = partial(self._host_kernel, graph, plan)
-                self._replace(pointer, preparation, plan.operators, host)
+                self._replace(pointer, structure, preparation, plan.operators, host)
 
     def _choose(self, pointer: Any, graph: Graph, on_host: Sequence[int]) -> choice.Chosen:
         """What the NPU takes, and the graph that it is compiled from."""
@@ -140,6 +152,7 @@ class Session:
     def _replace(
         self,
         pointer: Any,
+        structure: Any,
         preparation: Preparation,
         operators: Sequence[int],
         make: Callable[[Partition], Kernel | HostKernel],
@@ -148,7 +161,7 @@ class Session:
         self._make = make
         try:
             status = pointer.contents.ReplaceNodeSubsetsWithDelegateKernels(
-                pointer, kernel_registration(), int_array(operators), ctypes.byref(self._structure)
+                pointer, kernel_registration(), int_array(operators), structure
             )
         finally:
             self._make = None

@@ -23,7 +23,7 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 
 class Status(IntEnum):
@@ -45,6 +45,13 @@ class AllocationType(IntEnum):
     CUSTOM = 6
     VARIANT_OBJECT = 7
     NON_CPU = 8
+
+
+class DelegateFlags(IntFlag):
+    """TfLiteDelegateFlags: what a delegate says of itself."""
+
+    NONE = 0
+    ALLOW_DYNAMIC_TENSORS = 1
 
 
 class QuantizationType(IntEnum):

@@ -7,15 +7,15 @@ stays, as it does for a delegate; what follows from it is not held against the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lapilli.model.convolution_checks import checked_convolution, with_depth
 from lapilli.model.flatbuffer import Table
-from lapilli.model.graph import Operator, Tensor
+from lapilli.model.graph import Graph, Operator, Tensor
 from lapilli.model.operator_checks import check_addition, check_counts
 from lapilli.model.options import Addition, Convolution
-from lapilli.model.shapes import DYNAMIC, RULES, Shapes, shapes_of
+from lapilli.model.shapes import DYNAMIC, RULES, Dynamic, Shape, Shapes, shapes_of
 
 
 def settle(
@@ -42,6 +42,40 @@ def settle(
         else:
             unsure.difference_update(operator.outputs)
     return tuple(operators), tuple(settled)
+
+
+def settled_anew(graph: Graph, given: Mapping[int, Shape]) -> tuple[Graph, frozenset[int]]:
+    """The graph as it is when tensors have the shapes ``given``: what follows from them is worked
+    out anew. And the tensors whose shapes depend on values that are computed, directly or not;
+    these, and all behind an operator of an unknown kind, keep the shapes they had.
+    """
+    settled = list(graph.tensors)
+    for index, shape in given.items():
+        settled[index] = replace(settled[index], shape=tuple(shape))
+    unsure: set[int] = set()
+    operators = []
+    for operator in graph.operators:
+        options = operator.options
+        if isinstance(options, Convolution) and operator.kind == "DEPTHWISE_CONV_2D":
+            operator = replace(operator, options=with_depth(options, operator, settled))
+        operators.append(operator)
+        found = _shapes(operator, settled)
+        if isinstance(found, Sequence):
+            for index, shape in zip(operator.outputs, found, strict=True):
+                if settled[index].data is None and index not in given:
+                    settled[index] = replace(settled[index], shape=tuple(shape))
+        elif shape_is_computed(operator, settled):
+            unsure.update(operator.outputs)
+        if unsure.intersection(operator.inputs):
+            unsure.update(operator.outputs)
+    anew = replace(graph, operators=tuple(operators), tensors=tuple(settled))
+    return anew, frozenset(unsure)
+
+
+def shape_is_computed(operator: Operator, tensors: Sequence[Tensor]) -> bool:
+    """Whether the shapes of what it makes depend on values that are computed. False for a kind that
+    is not known here."""
+    return operator.kind in RULES and isinstance(_shapes(operator, tensors), Dynamic)
 
 
 def _account(table: Table, operator: Operator, tensors: Sequence[Tensor]) -> None:

@@ -8,27 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_npu import Array, FakeBackend, FakeVerdict, assert_close, new_interpreter, run
+from fake_npu import Array, FakeBackend, OneImage, assert_close, new_interpreter, run
 from models import ModelBuilder
 
 from lapilli.litert.delegate import Delegate
-from lapilli.model.graph import Graph
 
 BACK_AND_FORTH = (
     [(1, 9, 9, 3), (2, 8, 8, 3), (1, 8, 8, 3)],
     [(2, 8, 8, 3), (1, 8, 8, 3), (2, 8, 8, 3), (1, 9, 9, 3)],
     [(2, 8, 8, 3), (3, 8, 8, 3), (1, 8, 8, 3)],
 )
-
-
-class OneImage(FakeBackend):
-    """Takes a batch of 1, as the NPU does."""
-
-    def verdicts(self, graph: Graph) -> Sequence[FakeVerdict]:
-        found = super().verdicts(graph)
-        if graph.tensors[graph.inputs[0]].shape[0] == 1:
-            return found
-        return [FakeVerdict(False, "only a batch of 1") for _ in found]
 
 
 def model(softmax: bool = False) -> bytes:
