@@ -18,48 +18,56 @@ from lapilli.model.graph import Graph
 
 Broken: TypeAlias = tuple[str, str, Graph]
 SHARED_SENTENCES = {
-    "operands_present": "The operator has all its inputs and outputs.",
-    "operands_computed": "Images that go in are computed, not constant.",
-    "eight_bit": "Inputs and outputs are bytes: uint8 or int8.",
-    "quantised_per_tensor": "Every tensor has one scale above 0 and one zero point from 0 to 255.",
-    "batch_of_one": "Images have up to four dimensions, none of them 0, and a batch of 1.",
-    "no_empty_dimension": "No dimension of an image is 0.",
-    "image_of_four_dimensions": "Images that go in and come out have four dimensions.",
+    "operands_present": "The operator must have all its inputs and outputs.",
+    "operands_computed": "Images that go in must be computed, not constant.",
+    "eight_bit": "Inputs and outputs must be bytes: uint8 or int8.",
+    "quantised_per_tensor": (
+        "Every tensor must have one scale above 0 and one zero point from 0 to 255."
+    ),
+    "batch_of_one": "Images must have up to four dimensions, none of them 0, and a batch of 1.",
+    "no_empty_dimension": "No dimension of an image may be 0.",
+    "image_of_four_dimensions": "Images that go in and come out must have four dimensions.",
     "image_size": (
-        "Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 "
-        "into a convolution with stride 2)."
+        "Images may have at most 8191 rows and columns (4094 with stride 2) and 16383 "
+        "channels (4095 into a convolution with stride 2)."
     ),
     "activation_exact": (
-        "A fused activation is ReLU, ReLU6 or ReLU-1..1; where such a range ends inside the "
-        "output's, the output can be seen as an image of at most 8191 x 8191."
+        "A fused activation must be ReLU, ReLU6 or ReLU-1..1; where such a range ends "
+        "inside the output's, the output must be one that can be seen as an image of "
+        "at most 8191 x 8191."
     ),
     "moved_size": (
-        "Tensors have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes."
+        "Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes."
     ),
-    "byte_count": "Tensors have fewer than 2^28 bytes.",
-    "flat_size": "The elements can be seen as an image of at most 8191 x 8191.",
-    "quantisation_stays": "Input and output have the same scale and zero point.",
+    "byte_count": "Tensors must have fewer than 2^28 bytes.",
+    "flat_size": "The elements must fit into an image of at most 8191 x 8191.",
+    "quantisation_stays": "Input and output must have the same scale and zero point.",
     "constant_operand": (
-        "One operand at least is computed, and has the result's shape if the other one is "
-        "constant: a number, or one for each channel."
+        "One operand at least must be computed, and have the result's shape if the "
+        "other one is constant: a number, or one for each channel."
     ),
     "shapes_broadcast": (
-        "Computed operands have the result's shape, or an extent of 1 where the result has more; "
-        "then a plane of the result has fewer than 2^16 elements."
+        "Computed operands must have the result's shape, or an extent of 1 where the "
+        "result has more; then a plane of the result has fewer than 2^16 elements."
     ),
-    "addition_size": ("The elements of the result can be seen as an image of at most 8191 x 8191."),
+    "addition_size": ("The elements of the result must fit into an image of at most 8191 x 8191."),
     "scale_fits": (
-        "The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."
+        "The factor from accumulator to output must have a "
+        "multiplier and shift (A311D: 2^-112 to 2^16)."
     ),
-    "windows_fit": ("Window, stride, padding and the shapes of input and output belong together."),
+    "windows_fit": (
+        "Window, stride, padding and the shapes of input and output must belong together."
+    ),
     "window_strides": (
-        "Windows move by 1 or 2, the same for rows and columns, or there is only one, over all "
-        "rows or columns."
+        "Windows must move by 1 or 2, the same for rows and columns, or there is only "
+        "one, over all rows or columns."
     ),
-    "window_padding": ("Padding before the image fits the chip's offset field (A311D: up to 8)."),
-    "pad_amounts": ("Paddings are constant, none of them below 0, and the batch has none."),
-    "pad_shapes_agree": "The padded image has the size that the paddings say.",
-    "pad_keeps_values": "Padding does not change scale or zero point.",
+    "window_padding": (
+        "Padding before the image must fit the chip's offset field (A311D: up to 8)."
+    ),
+    "pad_amounts": ("Paddings must be constant, none of them below 0, and the batch has none."),
+    "pad_shapes_agree": "The padded image must have the size that the paddings say.",
+    "pad_keeps_values": "Padding must not change scale or zero point.",
 }
 
 

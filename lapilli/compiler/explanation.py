@@ -131,7 +131,7 @@ def _without_small_parts(
             for i in part.operators:
                 small = Broken(
                     "min_partition",
-                    f"An NPU part has at least {least} operators (min_partition).",
+                    f"An NPU part must have at least {least} operators (min_partition).",
                     f"a part of {len(part.operators)}",
                     "Ask for a smaller min_partition.",
                 )

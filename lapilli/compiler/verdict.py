@@ -26,8 +26,8 @@ from lapilli.postprocess.plan import plans
 
 __all__ = ["UNKNOWN", "Broken", "Verdict", "judge", "remedy_of", "sentence"]
 
-ONE_VALUE: Final = "Each tensor of an operator has one value while the model runs."
-KNOWN_SHAPE: Final = "The shapes of what an operator makes follow from shapes and constants."
+ONE_VALUE: Final = "Each tensor of an operator must have one value while the model runs."
+KNOWN_SHAPE: Final = "The shapes of what an operator makes must follow from shapes and constants."
 _KNOWN_SHAPE_RULE: Final = "known_shape"
 _KNOWN_SHAPE_REMEDY: Final = (
     "Convert the model with a fixed batch and fixed sizes, so that no shape is computed."

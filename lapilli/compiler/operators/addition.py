@@ -18,13 +18,14 @@ from lapilli.compiler.operators.weighted_sum import addition_size, constant_oper
 
 @relies_on(quantised_per_tensor, constant_operand)
 def scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
+    2^16)."""
     return weighted_sum.scale_misfit(case)
 
 
 @relies_on(quantised_per_tensor, constant_operand)
 def addition_exact(case: Case) -> str | None:
-    """One-byte weights express an addition's two factors to within 0.9 output steps.
+    """One-byte weights must express an addition's two factors to within 0.9 output steps.
 
     Remedy: Give operands and result ranges that are less unlike.
     """

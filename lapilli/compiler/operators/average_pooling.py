@@ -47,8 +47,8 @@ MOST_COUNTS = 3
 
 
 def window_size(case: Case) -> str | None:
-    """Windows are no larger than the chip's kernels (A311D: 11x11), or they cover all of an image
-    of at most 16383 pixels.
+    """Windows must be no larger than the chip's kernels (A311D: 11x11), or cover all of an image of
+    at most 16383 pixels.
 
     Remedy: Pool in two steps.
     """
@@ -70,8 +70,8 @@ def sum_too_large(kernel: tuple[int, ...], size: ImageSize, chip: Chip) -> str |
 
 
 def few_counts(case: Case) -> str | None:
-    """The windows have at most 3 different numbers of pixels inside the image (SAME divides by what
-    is inside, so border and corners are jobs of their own).
+    """The windows may have at most 3 different numbers of pixels inside the image (SAME divides by
+    what is inside, so border and corners are jobs of their own).
 
     Remedy: Use VALID padding, or a window of at most 3x3.
     """

@@ -12,8 +12,8 @@ from lapilli.model.graph import Operator
 
 
 def shapes_broadcast(case: Case) -> str | None:
-    """Computed operands have the result's shape, or an extent of 1 where the result has more; then
-    a plane of the result has fewer than 2^16 elements.
+    """Computed operands must have the result's shape, or an extent of 1 where the result has more;
+    then a plane of the result has fewer than 2^16 elements.
 
     Remedy: Repeat the smaller operand to the larger one's shape when the model is built.
     """

@@ -44,15 +44,15 @@ RECORDED: Mapping[str, Recorded] = MappingProxyType(
 
 @relies_on(operands_present)
 def same_shape(case: Case) -> str | None:
-    """Input and output have the same shape."""
+    """Input and output must have the same shape."""
     source, target = case.input(0).shape, case.output().shape
     return None if source == target else f"{list(source)} -> {list(target)}"
 
 
 @relies_on(operands_present, batch_of_one)
 def look_up_size(case: Case) -> str | None:
-    """Images that go through a table have at most 65535 rows, columns and channels, and fewer than
-    2^28 bytes.
+    """Images that go through a table may have at most 65535 rows, columns and channels, and fewer
+    than 2^28 bytes.
 
     Remedy: Cut the image into pieces.
     """
@@ -65,8 +65,8 @@ def look_up_size(case: Case) -> str | None:
 
 @relies_on(eight_bit, quantised_per_tensor)
 def table_exact(case: Case) -> str | None:
-    """A look-up table, whose entries lie up to 8 bytes apart, gives every one of the 256 bytes to
-    within 1 of the CPU.
+    """A look-up table, whose entries lie up to 8 bytes apart, must give every one of the 256 bytes
+    to within 1 of the CPU.
 
     Remedy: Choose a wider output range, or a narrower input range.
     """

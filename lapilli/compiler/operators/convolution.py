@@ -47,13 +47,14 @@ def _options(operator: Operator) -> Convolution:
 
 @relies_on(operands_present)
 def constant_weights(case: Case) -> str | None:
-    """Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."""
+    """Weights must be constant bytes (uint8 or int8), the bias constant int32 (or int16) or
+    absent."""
     return odd_weights(case, 4)
 
 
 @relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
 def shapes_agree(case: Case) -> str | None:
-    """The shapes of image, weights, bias and output belong together."""
+    """The shapes of image, weights, bias and output must belong together."""
     source, weights = case.input(IMAGE).shape, case.input(WEIGHTS).shape
     target = case.output().shape
     options = _options(case.operator)
@@ -78,8 +79,9 @@ def shapes_agree(case: Case) -> str | None:
 @relies_on(shapes_agree)
 def planes_fit(case: Case) -> str | None:
     """Where the chip has no field for a stride (only 1 and 2, the same for rows and columns), a
-    kernel (A311D: 11x11, dilation included) or its padding, rows and columns become channels: then
-    there are at most 16383 of them, on images of at most 8191 x 8191 and fewer than 2^28 bytes.
+    kernel (A311D: 11x11, dilation included) or its padding, rows and columns become channels:
+    then there may be at most 16383 of them, on images of at most 8191 x 8191 and fewer than
+    2^28 bytes.
 
     Remedy: Use smaller kernels, or strides, one after another.
     """

@@ -90,8 +90,8 @@ def byte_ending(quantization: Quantization, activation: Activation) -> Ending:
 
 @relies_on(operands_present)
 def activation_exact(case: Case) -> str | None:
-    """A fused activation is ReLU, ReLU6 or ReLU-1..1; where such a range ends inside the output's,
-    the output can be seen as an image of at most 8191 x 8191.
+    """A fused activation must be ReLU, ReLU6 or ReLU-1..1; where such a range ends inside the
+    output's, the output must be one that can be seen as an image of at most 8191 x 8191.
 
     Remedy: Use ReLU, or quantise so that the output range ends at 6 (scale 6/255, zero point 0).
     """

@@ -29,7 +29,7 @@ MAXIMUM = "MAXIMUM"
 
 
 def shapes_alike(case: Case) -> str | None:
-    """Computed operands have the result's shape.
+    """Computed operands must have the result's shape.
 
     Remedy: Repeat the smaller operand to the larger one's shape when the model is built.
     """

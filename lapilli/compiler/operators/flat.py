@@ -37,7 +37,7 @@ class Step:
 
 
 def flat_size(case: Case) -> str | None:
-    """The elements can be seen as an image of at most 8191 x 8191."""
+    """The elements must fit into an image of at most 8191 x 8191."""
     for tensor in case.outputs:
         if no_image(tensor.size):
             return f"{tensor.size} elements"

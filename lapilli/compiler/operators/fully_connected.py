@@ -34,7 +34,7 @@ from lapilli.model.graph import FullyConnected, Operator
 
 
 def constant_matrix(case: Case) -> str | None:
-    """Weights are a constant matrix of bytes (uint8 or int8), stored by rows, the bias constant
+    """Weights must be a constant matrix of bytes (uint8 or int8), stored by rows, the bias constant
     int32 (or int16) or absent."""
     options = case.operator.options
     if not isinstance(options, FullyConnected):
@@ -43,8 +43,8 @@ def constant_matrix(case: Case) -> str | None:
 
 
 def matrix_fits(case: Case) -> str | None:
-    """Input, weights, bias and output belong together; a row has at most 16383 elements, and there
-    are at most 8191 rows.
+    """Input, weights, bias and output must belong together; a row may have at most 16383 elements,
+    and there may be at most 8191 rows.
 
     Remedy: Cut the layer into several whose results are added.
     """

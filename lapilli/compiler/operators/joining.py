@@ -37,7 +37,7 @@ def _axis(graph: Graph, operator: Operator) -> int:
 
 
 def joined_axis(case: Case) -> str | None:
-    """Operands follow one another along rows, columns or channels, and nothing is fused.
+    """Operands must follow one another along rows, columns or channels, and nothing may be fused.
 
     Remedy: Join along another axis than the batch.
     """
@@ -53,7 +53,7 @@ def joined_axis(case: Case) -> str | None:
 
 
 def joined_shapes_agree(case: Case) -> str | None:
-    """The operands' extents are the result's, along the axis they add up to it."""
+    """The operands' extents must be the result's, along the axis they add up to it."""
     target, options = case.output().shape, case.operator.options
     assert isinstance(options, (Concatenation, Stack))
     axis, total = options.axis % len(target), 0
@@ -71,8 +71,8 @@ def joined_shapes_agree(case: Case) -> str | None:
 
 
 def operands_fit_scale(case: Case) -> str | None:
-    """The ratio of an operand's scale to the result's, over a power of two up to 128, has a
-    multiplier and shift, and operands of another scale can be seen as images of at most 8191 x
+    """The ratio of an operand's scale to the result's, over a power of two up to 128, must have a
+    multiplier and shift, and operands of another scale must fit into images of at most 8191 x
     8191.
 
     Remedy: Give all operands the result's quantisation.

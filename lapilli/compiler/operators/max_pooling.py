@@ -119,8 +119,8 @@ def _plan(graph: Graph, operator: Operator, chip: Chip) -> _Plan | None:
 
 
 def comparisons_fit(case: Case) -> str | None:
-    """There are at most 16383 channels in any job: groups of channels whose rows lie one below the
-    other have at most 8191 rows, and there are up to six planes of each group.
+    """There may be at most 16383 channels in any job: groups of channels whose rows lie one below
+    the other have at most 8191 rows, and there are up to six planes of each group.
 
     Remedy: Pool the image in pieces.
     """

@@ -48,7 +48,7 @@ def _axes(graph: Graph, operator: Operator) -> set[int] | None:
 
 
 def mean_axes(case: Case) -> str | None:
-    """The axes are constant: rows, columns, both, channels or all of them.
+    """The axes must be constant: rows, columns, both, channels or all of them.
 
     Remedy: Take the mean over rows and columns first.
     """
@@ -59,7 +59,7 @@ def mean_axes(case: Case) -> str | None:
 
 
 def mean_shapes_agree(case: Case) -> str | None:
-    """The output has the shape that the axes leave over."""
+    """The output must have the shape that the axes leave over."""
     source, target = image_extents(case.input(0).shape), case.output()
     axes = _axes(case.graph, case.operator)
     assert axes is not None
@@ -71,8 +71,8 @@ def mean_shapes_agree(case: Case) -> str | None:
 
 
 def mean_size(case: Case) -> str | None:
-    """At most 16383 elements are summed up, and the sums can be seen as an image of at most
-    8191 x 8191.
+    """At most 16383 elements may be summed up, and the sums must fit into an image of at most 8191
+    x 8191.
 
     Remedy: Take the mean in two steps.
     """
@@ -102,8 +102,8 @@ def _factor(graph: Graph, operator: Operator, chip: Chip) -> tuple[int, np.float
 
 
 def mean_scale_fits(case: Case) -> str | None:
-    """The factor from sum to output, over a power of two up to 128, has a multiplier and shift
-    (A311D: 2^-112 to 2^23, i.MX 8M Plus: below 256)."""
+    """The factor from sum to output, over a power of two up to 128, must have a multiplier and
+    shift (A311D: 2^-112 to 2^23, i.MX 8M Plus: below 256)."""
     if _factor(case.graph, case.operator, case.chip) is not None:
         return None
     source, target = case.input(0).quantization, case.output().quantization

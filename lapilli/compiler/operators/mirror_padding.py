@@ -31,8 +31,8 @@ MOST_LINES = 64
 
 
 def mirrored_lines(case: Case) -> str | None:
-    """The border is no wider than the image it repeats, and has at most 64 rows, columns and
-    channels together; planes that are repeated have fewer than 2^16 elements."""
+    """The border must be no wider than the image it repeats, and may have at most 64 rows, columns
+    and channels together; planes that are repeated have fewer than 2^16 elements."""
     amounts, shape = amounts_of(case.graph, case.operator), case.input(IMAGE).shape
     options = case.operator.options
     assert amounts is not None

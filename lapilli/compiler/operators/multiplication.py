@@ -19,15 +19,16 @@ from lapilli.model.options import Activation, Multiplication
 
 
 def constant_factor(case: Case) -> str | None:
-    """One operand is constant, a number or one for each channel, and the other one has the result's
-    shape (no proven unit multiplies two computed tensors)."""
+    """One operand must be constant, a number or one for each channel, and the other one must have
+    the result's shape (no proven unit multiplies two computed tensors)."""
     if by_constant.constant_position(case.graph, case.operator) is None:
         return "two computed tensors"
     return by_constant.odd_constant(case)
 
 
 def scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
+    2^16)."""
     if by_constant.product_with(case.graph, case.operator, case.chip) is not None:
         return None
     first, second, output = (tensor.quantization for tensor in case.images)

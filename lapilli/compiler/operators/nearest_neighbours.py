@@ -24,7 +24,7 @@ from lapilli.reference.resize import nearest_places
 
 
 def resized_shapes(case: Case) -> str | None:
-    """The output has other rows and columns, as many channels, and a constant size."""
+    """The output must have other rows and columns, as many channels, and a constant size."""
     source, target = case.input(0).shape, case.output().shape
     data = case.input(1).data
     if data is None or tuple(data.reshape(-1).tolist()) != target[1:3]:
@@ -56,7 +56,7 @@ def _sides(
 
 
 def places_repeat(case: Case) -> str | None:
-    """After at most 64 rows, and columns, those that are copied repeat at the same distance.
+    """After at most 64 rows, and columns, those that are copied must repeat at the same distance.
 
     Remedy: Resize by a whole factor.
     """

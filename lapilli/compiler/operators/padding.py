@@ -41,7 +41,7 @@ def amounts_of(graph: Graph, operator: Operator) -> list[tuple[int, int]] | None
 
 @relies_on(operands_present)
 def pad_amounts(case: Case) -> str | None:
-    """Paddings are constant, none of them below 0, and the batch has none.
+    """Paddings must be constant, none of them below 0, and the batch has none.
 
     Remedy: Pad rows, columns and channels only, with constant amounts.
     """
@@ -56,7 +56,7 @@ def pad_amounts(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def pad_keeps_values(case: Case) -> str | None:
-    """Padding does not change scale or zero point.
+    """Padding must not change scale or zero point.
 
     Remedy: Give input and output of the padding the same quantisation.
     """
@@ -69,7 +69,7 @@ def pad_keeps_values(case: Case) -> str | None:
 
 @relies_on(operands_present, pad_amounts)
 def pad_shapes_agree(case: Case) -> str | None:
-    """The padded image has the size that the paddings say."""
+    """The padded image must have the size that the paddings say."""
     source, target = case.input(IMAGE).shape, case.output().shape
     amounts = amounts_of(case.graph, case.operator)
     assert amounts is not None
@@ -78,7 +78,7 @@ def pad_shapes_agree(case: Case) -> str | None:
 
 
 def pad_value(case: Case) -> str | None:
-    """What is padded with is a constant byte, or nothing is said and it is the zero point."""
+    """What is padded with must be a constant byte, or nothing is said and it is the zero point."""
     if not case.has_input(VALUE):
         return None
     value = case.input(VALUE)

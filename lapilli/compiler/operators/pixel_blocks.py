@@ -32,7 +32,8 @@ def _block(operator: Operator) -> int:
 
 
 def blocks_agree(case: Case) -> str | None:
-    """Blocks have 1 to 16 rows and columns, and the larger image is made of whole ones."""
+    """Blocks must have 1 to 16 rows and columns, and the larger image must be made of whole
+    ones."""
     if not isinstance(case.operator.options, Blocks):
         return "no options"
     size = case.operator.options.size
@@ -45,7 +46,7 @@ def blocks_agree(case: Case) -> str | None:
 
 
 def block_lines(case: Case) -> str | None:
-    """A row of blocks has at most 65535 pixels in a line."""
+    """A row of blocks may have at most 65535 pixels in a line."""
     for tensor in case.images:
         if not moves.fits(tensor.shape[2] * _block(case.operator)):
             return f"{tensor.name} has {tensor.shape[2]} columns"

@@ -38,8 +38,8 @@ MOST_RUNS = 16
 
 @relies_on(operands_present, batch_of_one)
 def few_slopes(case: Case) -> str | None:
-    """The slopes are constant bytes, one for all or one a channel, of which neighbours are so often
-    alike that there are at most 16 runs.
+    """The slopes must be constant bytes, one for all or one a channel, of which neighbours are so
+    often alike that there are at most 16 runs.
 
     Remedy: Use LEAKY_RELU, or share a slope among channels.
     """
@@ -56,8 +56,8 @@ def few_slopes(case: Case) -> str | None:
 
 
 def tables_exact(case: Case) -> str | None:
-    """Look-up tables, whose entries lie up to 8 bytes apart, give every one of the 256 bytes to
-    within 1 of the CPU, for each slope.
+    """Look-up tables, whose entries lie up to 8 bytes apart, must give every one of the 256 bytes
+    to within 1 of the CPU, for each slope.
 
     Remedy: Choose a wider output range, or a narrower input range.
     """

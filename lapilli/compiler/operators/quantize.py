@@ -22,8 +22,8 @@ def _alike(graph: Graph, operator: Operator) -> bool:
 
 @relies_on(eight_bit, quantised_per_tensor)
 def rescaled_exactly(case: Case) -> str | None:
-    """A QUANTIZE gives every value the byte it has (the same scale, and zero points that differ as
-    the types do), or a look-up table gives all 256 bytes to within 1 of the CPU.
+    """A QUANTIZE must give every value the byte it has (the same scale, and zero points that differ
+    as the types do), or a look-up table must give all 256 bytes to within 1 of the CPU.
 
     Remedy: Give the tensors on both sides the same scale.
     """

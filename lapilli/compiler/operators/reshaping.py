@@ -17,7 +17,7 @@ from lapilli.model.graph import Operator
 
 
 def elements_stay(case: Case) -> str | None:
-    """Both shapes have the same number of elements, and both tensors the same scale and zero
+    """Both shapes must have the same number of elements, and both tensors the same scale and zero
     point."""
     source, target = case.input(0), case.output()
     if source.size != target.size:

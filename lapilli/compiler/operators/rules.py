@@ -20,7 +20,7 @@ DIVISIBLE_BY = 8
 
 @relies_on()
 def operands_present(case: Case) -> str | None:
-    """The operator has all its inputs and outputs."""
+    """The operator must have all its inputs and outputs."""
     needed, wanted = case.record.needed, case.record.outputs
     inputs, outputs = case.operator.inputs, case.operator.outputs
     present = [i for i in inputs[:needed] if i >= 0]
@@ -31,7 +31,7 @@ def operands_present(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def operands_computed(case: Case) -> str | None:
-    """Images that go in are computed, not constant.
+    """Images that go in must be computed, not constant.
 
     Remedy: Fold the constant into the bias of the convolution in front.
     """
@@ -43,7 +43,7 @@ def operands_computed(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def eight_bit(case: Case) -> str | None:
-    """Inputs and outputs are bytes: uint8 or int8.
+    """Inputs and outputs must be bytes: uint8 or int8.
 
     Remedy: Convert with full-integer quantisation: optimizations = [Optimize.DEFAULT], a
     representative_dataset, and inference_input_type and inference_output_type uint8 or int8.
@@ -56,7 +56,7 @@ def eight_bit(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def quantised_per_tensor(case: Case) -> str | None:
-    """Every tensor has one scale above 0 and one zero point from 0 to 255.
+    """Every tensor must have one scale above 0 and one zero point from 0 to 255.
 
     Remedy: Convert with one scale a tensor (converter option
     _experimental_disable_per_channel).
@@ -76,7 +76,7 @@ def quantised_per_tensor(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def batch_of_one(case: Case) -> str | None:
-    """Images have up to four dimensions, none of them 0, and a batch of 1.
+    """Images must have up to four dimensions, none of them 0, and a batch of 1.
 
     Remedy: Feed images one at a time.
     """
@@ -89,7 +89,7 @@ def batch_of_one(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def no_empty_dimension(case: Case) -> str | None:
-    """No dimension of an image is 0."""
+    """No dimension of an image may be 0."""
     for tensor in case.images:
         if 0 in tensor.shape:
             return f"{tensor.name} has shape {list(tensor.shape)}"
@@ -98,7 +98,7 @@ def no_empty_dimension(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def image_of_four_dimensions(case: Case) -> str | None:
-    """Images that go in and come out have four dimensions."""
+    """Images that go in and come out must have four dimensions."""
     for tensor in case.images:
         if len(tensor.shape) != 4:
             return f"{tensor.name} has shape {list(tensor.shape)}"
@@ -107,8 +107,8 @@ def image_of_four_dimensions(case: Case) -> str | None:
 
 @relies_on(operands_present, batch_of_one)
 def image_size(case: Case) -> str | None:
-    """Images have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095 into
-    a convolution with stride 2).
+    """Images may have at most 8191 rows and columns (4094 with stride 2) and 16383 channels (4095
+    into a convolution with stride 2).
 
     Remedy: Cut the image into pieces.
     """
@@ -126,7 +126,7 @@ def image_size(case: Case) -> str | None:
 
 
 def byte_count(case: Case) -> str | None:
-    """Tensors have fewer than 2^28 bytes."""
+    """Tensors must have fewer than 2^28 bytes."""
     for tensor in case.images:
         if tensor.size >= BYTES_BELOW:
             return f"{tensor.name} has {tensor.size} bytes"
@@ -134,7 +134,7 @@ def byte_count(case: Case) -> str | None:
 
 
 def moved_size(case: Case) -> str | None:
-    """Tensors have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes.
+    """Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes.
 
     Remedy: Cut the tensor into pieces.
     """
@@ -146,7 +146,7 @@ def moved_size(case: Case) -> str | None:
 
 
 def divisible_channels(case: Case) -> str | None:
-    """Convolutions have a multiple of 8 output channels (only if asked for: no NPU needs it)."""
+    """Convolutions must have a multiple of 8 output channels (if asked for; no NPU needs it)."""
     if not isinstance(case.operator.options, Convolution):
         return None
     channels = case.output().shape[3]
@@ -158,7 +158,7 @@ def of_kinds(kinds: Collection[str]) -> Rule:
 
     @relies_on()
     def kinds_asked_for(case: Case) -> str | None:
-        """Operators are of the kinds that are asked for (only if some are)."""
+        """Operators must be of the kinds that are asked for (only if some are)."""
         return None if case.operator.kind in kinds else case.operator.kind
 
     return kinds_asked_for

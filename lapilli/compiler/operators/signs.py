@@ -13,8 +13,8 @@ from lapilli.model.graph import Graph, Operator
 
 @relies_on(quantised_per_tensor)
 def negated_in_place(case: Case) -> str | None:
-    """A NEG has the same scale on both sides and zero points of 0, as int8: LiteRT's kernel looks
-    at neither.
+    """A NEG must have the same scale on both sides and zero points of 0, as int8: LiteRT's kernel
+    looks at neither.
 
     Remedy: Quantise symmetrically, with the same range on both sides.
     """

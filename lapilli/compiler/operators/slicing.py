@@ -72,8 +72,8 @@ def _strided(
 
 
 def slice_constant(case: Case) -> str | None:
-    """Begins, sizes or ends, and strides are constant and say something of each dimension by its
-    place (no ellipsis, no new axis).
+    """Begins, sizes or ends, and strides must be constant and say something of each dimension by
+    its place (no ellipsis, no new axis).
 
     Remedy: Name all dimensions.
     """
@@ -82,7 +82,8 @@ def slice_constant(case: Case) -> str | None:
 
 
 def slice_inside(case: Case) -> str | None:
-    """What is taken lies inside the tensor, in rising order, and is as much as the output has."""
+    """What is taken must lie inside the tensor, in rising order, and be as much as the output
+    has."""
     ranges, shape = _ranges(case.graph, case.operator), case.input(0).shape
     assert ranges is not None
     for taken, extent in zip(ranges, shape, strict=True):
@@ -96,7 +97,7 @@ def slice_inside(case: Case) -> str | None:
 
 
 def slice_steps(case: Case) -> str | None:
-    """Bytes between the rows, and between the pixels, that are taken are fewer than 2^16."""
+    """Bytes between the rows, and between the pixels, that are taken must be fewer than 2^16."""
     rows, columns, channels = image_extents(case.input(0).shape)
     cut = _cut(case.graph, case.operator)
     return None if cut_fits(ImageSize(columns, rows, channels), cut) else f"steps {cut.step}"

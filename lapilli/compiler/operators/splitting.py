@@ -46,7 +46,7 @@ def _axis(graph: Graph, operator: Operator) -> int | None:
 
 
 def split_axis(case: Case) -> str | None:
-    """The axis is constant: rows, columns or channels.
+    """The axis must be constant: rows, columns or channels.
 
     Remedy: Cut along another axis than the batch.
     """
@@ -58,7 +58,7 @@ def split_axis(case: Case) -> str | None:
 
 
 def pieces_add_up(case: Case) -> str | None:
-    """The pieces' extents are the tensor's, along the axis they add up to it."""
+    """The pieces' extents must be the tensor's, along the axis they add up to it."""
     source, axis = case.images_in[0].shape, _axis(case.graph, case.operator)
     assert axis is not None
     total = 0

@@ -21,14 +21,15 @@ from lapilli.model.graph import Operator
 
 @relies_on(quantised_per_tensor, constant_operand)
 def scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
+    2^16)."""
     return weighted_sum.scale_misfit(case, subtract=True)
 
 
 @relies_on(quantised_per_tensor, constant_operand)
 def subtraction_exact(case: Case) -> str | None:
-    """Two weights of at most 255 together express a subtraction's two factors to within 0.9 output
-    steps.
+    """Two weights of at most 255 together must express a subtraction's two factors to within 0.9
+    output steps.
 
     Remedy: Give operands and result ranges that are less unlike.
     """

@@ -39,7 +39,8 @@ def _permutation(graph: Graph, operator: Operator) -> tuple[int, ...] | None:
 
 
 def permutation_constant(case: Case) -> str | None:
-    """The order of the axes is constant and names each of them, and the output's shape follows."""
+    """The order of the axes must be constant and name each of them, and the output's shape
+    follow."""
     axes, shape = _permutation(case.graph, case.operator), case.input(0).shape
     if axes is None:
         return "another order"
@@ -48,7 +49,7 @@ def permutation_constant(case: Case) -> str | None:
 
 
 def few_axes(case: Case) -> str | None:
-    """Axes that stay neighbours count as one. There are at most three of those, or a further one
+    """Axes that stay neighbours count as one. There may be at most three of those, or a further one
     with at most 64 elements; the others have at most 65535.
 
     Remedy: Transpose fewer axes at once.

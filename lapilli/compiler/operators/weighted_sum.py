@@ -26,8 +26,8 @@ from lapilli.model.options import Activation, Addition
 
 @relies_on(operands_present)
 def constant_operand(case: Case) -> str | None:
-    """One operand at least is computed, and has the result's shape if the other one is constant: a
-    number, or one for each channel.
+    """One operand at least must be computed, and have the result's shape if the other one is
+    constant: a number, or one for each channel.
 
     Remedy: Fold the constant into the bias of the convolution in front.
     """
@@ -36,7 +36,7 @@ def constant_operand(case: Case) -> str | None:
 
 @relies_on(operands_present, batch_of_one)
 def addition_size(case: Case) -> str | None:
-    """The elements of the result can be seen as an image of at most 8191 x 8191."""
+    """The elements of the result must fit into an image of at most 8191 x 8191."""
     rows, columns, channels = image_extents(case.output().shape)
     if addition_image(rows, columns, channels) is None:
         return f"{rows * columns * channels} elements"

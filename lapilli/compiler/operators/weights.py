@@ -31,7 +31,7 @@ def odd_weights(case: Case, dimensions: int) -> str | None:
 
 
 def weights_centred(case: Case) -> str | None:
-    """int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other).
+    """int8 weights must have the zero point 0 (LiteRT's kernels for int8 look at no other).
 
     Remedy: Quantise the weights symmetrically, as converters do.
     """
@@ -42,7 +42,8 @@ def weights_centred(case: Case) -> str | None:
 
 
 def scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
+    2^16)."""
     image, weights, output = (
         tensor.quantization for tensor in (case.input(IMAGE), case.input(WEIGHTS), case.output())
     )

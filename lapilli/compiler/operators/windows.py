@@ -14,7 +14,7 @@ def pooling_of(operator: Operator) -> Pooling:
 
 
 def windows_fit(case: Case) -> str | None:
-    """Window, stride, padding and the shapes of input and output belong together."""
+    """Window, stride, padding and the shapes of input and output must belong together."""
     options = case.operator.options
     if not isinstance(options, Pooling):
         return "no options"
@@ -32,8 +32,8 @@ def windows_fit(case: Case) -> str | None:
 
 
 def window_strides(case: Case) -> str | None:
-    """Windows move by 1 or 2, the same for rows and columns, or there is only one, over all rows
-    or columns.
+    """Windows must move by 1 or 2, the same for rows and columns, or there is only one, over all
+    rows or columns.
 
     Remedy: Use stride 2, twice if need be.
     """
@@ -45,7 +45,7 @@ def window_strides(case: Case) -> str | None:
 
 
 def quantisation_stays(case: Case) -> str | None:
-    """Input and output have the same scale and zero point.
+    """Input and output must have the same scale and zero point.
 
     Remedy: Give both tensors the same quantisation.
     """
@@ -84,7 +84,7 @@ def before_of(graph: Graph, operator: Operator) -> tuple[int, int]:
 
 
 def window_padding(case: Case) -> str | None:
-    """Padding before the image fits the chip's offset field (A311D: up to 8)."""
+    """Padding before the image must fit the chip's offset field (A311D: up to 8)."""
     before = max(before_of(case.graph, case.operator))
     return f"{before} rows or columns" if before > -case.chip.smallest_image_offset else None
 

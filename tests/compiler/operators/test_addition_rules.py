@@ -14,7 +14,7 @@ from lapilli.model.graph import Activation, Graph
 
 SENTENCES = {
     "addition_exact": (
-        "One-byte weights express an addition's two factors to within 0.9 output steps."
+        "One-byte weights must express an addition's two factors to within 0.9 output steps."
     ),
 }
 

@@ -23,25 +23,25 @@ from lapilli.model.graph import Graph, Operator, Quantization, Tensor
 from lapilli.model.options import Gelu, LeakyRelu
 
 WORDS = (
-    "whose entries lie up to 8 bytes apart, give{} every one of the 256 bytes to within 1 of the "
-    "CPU{}."
+    "whose entries lie up to 8 bytes apart, must give every one of the 256 bytes to within 1 of "
+    "the CPU{}."
 )
 SENTENCES = {
-    "same_shape": "Input and output have the same shape.",
+    "same_shape": "Input and output must have the same shape.",
     "look_up_size": (
-        "Images that go through a table have at most 65535 rows, columns and channels, and fewer "
-        "than 2^28 bytes."
+        "Images that go through a table may have at most 65535 rows, columns and "
+        "channels, and fewer than 2^28 bytes."
     ),
-    "table_exact": f"A look-up table, {WORDS.format('s', '')}",
+    "table_exact": f"A look-up table, {WORDS.format('')}",
     "negated_in_place": (
-        "A NEG has the same scale on both sides and zero points of 0, as int8: LiteRT's kernel "
-        "looks at neither."
+        "A NEG must have the same scale on both sides and zero points of 0, as int8: "
+        "LiteRT's kernel looks at neither."
     ),
     "few_slopes": (
-        "The slopes are constant bytes, one for all or one a channel, of which neighbours are so "
-        "often alike that there are at most 16 runs."
+        "The slopes must be constant bytes, one for all or one a channel, of which "
+        "neighbours are so often alike that there are at most 16 runs."
     ),
-    "tables_exact": f"Look-up tables, {WORDS.format('', ', for each slope')}",
+    "tables_exact": f"Look-up tables, {WORDS.format(', for each slope')}",
 }
 ONLY_NEG, ONLY_PRELU = {"negated_in_place"}, {"few_slopes", "tables_exact"}
 QUANTIZATION = Quantization((0.05,), (100,))

@@ -15,12 +15,13 @@ from lapilli.model.options import Activation, Multiplication
 
 PRODUCTS_SENTENCES = {
     "constant_factor": (
-        "One operand is constant, a number or one for each channel, and the other one has the "
-        "result's shape (no proven unit multiplies two computed tensors)."
+        "One operand must be constant, a number or one for each channel, and the other "
+        "one must have the result's shape (no proven unit multiplies two computed "
+        "tensors)."
     ),
 }
 EXTREMA_SENTENCES = {
-    "shapes_alike": "Computed operands have the result's shape.",
+    "shapes_alike": "Computed operands must have the result's shape.",
 }
 
 

@@ -15,17 +15,18 @@ from lapilli.model.graph import Activation, Graph, Padding, Quantization
 
 SENTENCES = {
     "constant_weights": (
-        "Weights are constant bytes (uint8 or int8), the bias constant int32 (or int16) or absent."
+        "Weights must be constant bytes (uint8 or int8), the bias "
+        "constant int32 (or int16) or absent."
     ),
     "weights_centred": (
-        "int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other)."
+        "int8 weights must have the zero point 0 (LiteRT's kernels for int8 look at no other)."
     ),
-    "shapes_agree": "The shapes of image, weights, bias and output belong together.",
+    "shapes_agree": "The shapes of image, weights, bias and output must belong together.",
     "planes_fit": (
-        "Where the chip has no field for a stride (only 1 and 2, the same for rows and columns), a "
-        "kernel (A311D: 11x11, dilation included) or its padding, rows and columns become "
-        "channels: then there are at most 16383 of them, on images of at most 8191 x 8191 and "
-        "fewer than 2^28 bytes."
+        "Where the chip has no field for a stride (only 1 and 2, the same for rows and "
+        "columns), a kernel (A311D: 11x11, dilation included) or its padding, rows and "
+        "columns become channels: then there may be at most 16383 of them, on images "
+        "of at most 8191 x 8191 and fewer than 2^28 bytes."
     ),
 }
 

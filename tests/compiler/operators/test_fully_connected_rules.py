@@ -15,15 +15,15 @@ from lapilli.model.graph import Activation, FullyConnected, Graph
 
 SENTENCES = {
     "constant_matrix": (
-        "Weights are a constant matrix of bytes (uint8 or int8), stored by rows, the bias constant "
-        "int32 (or int16) or absent."
+        "Weights must be a constant matrix of bytes (uint8 or int8), stored by rows, "
+        "the bias constant int32 (or int16) or absent."
     ),
     "weights_centred": (
-        "int8 weights have the zero point 0 (LiteRT's kernels for int8 look at no other)."
+        "int8 weights must have the zero point 0 (LiteRT's kernels for int8 look at no other)."
     ),
     "matrix_fits": (
-        "Input, weights, bias and output belong together; a row has at most 16383 elements, and "
-        "there are at most 8191 rows."
+        "Input, weights, bias and output must belong together; a row may have at most "
+        "16383 elements, and there may be at most 8191 rows."
     ),
 }
 

@@ -23,39 +23,42 @@ from lapilli.model.options import (
 
 JOIN = {
     "joined_axis": (
-        "Operands follow one another along rows, columns or channels, and nothing is fused."
+        "Operands must follow one another along rows, columns or "
+        "channels, and nothing may be fused."
     ),
     "joined_shapes_agree": (
-        "The operands' extents are the result's, along the axis they add up to it."
+        "The operands' extents must be the result's, along the axis they add up to it."
     ),
 }
 JOIN_SCALES = {
     "operands_fit_scale": (
-        "The ratio of an operand's scale to the result's, over a power of two up to 128, has a "
-        "multiplier and shift, and operands of another scale can be seen as images of at most "
-        "8191 x 8191."
+        "The ratio of an operand's scale to the result's, over a power of two up to "
+        "128, must have a multiplier and shift, and operands of another scale must fit "
+        "into images of at most 8191 x 8191."
     ),
 }  # fmt: skip
 SPLIT = {
-    "split_axis": "The axis is constant: rows, columns or channels.",
-    "pieces_add_up": "The pieces' extents are the tensor's, along the axis they add up to it.",
+    "split_axis": "The axis must be constant: rows, columns or channels.",
+    "pieces_add_up": "The pieces' extents must be the tensor's, along the axis they add up to it.",
 }
 SLICE = {
     "slice_constant": (
-        "Begins, sizes or ends, and strides are constant and say something of each dimension by "
-        "its place (no ellipsis, no new axis)."
+        "Begins, sizes or ends, and strides must be constant and say something of each "
+        "dimension by its place (no ellipsis, no new axis)."
     ),
     "slice_inside": (
-        "What is taken lies inside the tensor, in rising order, and is as much as the output has."
+        "What is taken must lie inside the tensor, in rising order, "
+        "and be as much as the output has."
     ),
     "slice_steps": (
-        "Bytes between the rows, and between the pixels, that are taken are fewer than 2^16."
+        "Bytes between the rows, and between the pixels, that are taken must be fewer than 2^16."
     ),
 }
 MIRROR = {
     "mirrored_lines": (
-        "The border is no wider than the image it repeats, and has at most 64 rows, columns and "
-        "channels together; planes that are repeated have fewer than 2^16 elements."
+        "The border must be no wider than the image it repeats, and may have at most "
+        "64 rows, columns and channels together; planes that are repeated have fewer "
+        "than 2^16 elements."
     ),
 }
 SENTENCES = {**JOIN, **JOIN_SCALES, **SPLIT, **SLICE, **MIRROR}

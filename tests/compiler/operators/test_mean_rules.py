@@ -14,15 +14,15 @@ from lapilli.model.graph import Graph
 from lapilli.model.options import Reduction
 
 SENTENCES = {
-    "mean_axes": "The axes are constant: rows, columns, both, channels or all of them.",
-    "mean_shapes_agree": "The output has the shape that the axes leave over.",
+    "mean_axes": "The axes must be constant: rows, columns, both, channels or all of them.",
+    "mean_shapes_agree": "The output must have the shape that the axes leave over.",
     "mean_size": (
-        "At most 16383 elements are summed up, and the sums can be seen as an image of at most "
-        "8191 x 8191."
+        "At most 16383 elements may be summed up, and the sums must fit into an image "
+        "of at most 8191 x 8191."
     ),
     "mean_scale_fits": (
-        "The factor from sum to output, over a power of two up to 128, has a multiplier and shift "
-        "(A311D: 2^-112 to 2^23, i.MX 8M Plus: below 256)."
+        "The factor from sum to output, over a power of two up to 128, must have a "
+        "multiplier and shift (A311D: 2^-112 to 2^23, i.MX 8M Plus: below 256)."
     ),
 }
 IMAGE, AXES, RESULT = 0, 1, 2

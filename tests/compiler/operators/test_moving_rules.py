@@ -17,10 +17,11 @@ from lapilli.model.options import Blocks, Resizing
 
 NEAREST = {
     "resized_shapes": (
-        "The output has other rows and columns, as many channels, and a constant size."
+        "The output must have other rows and columns, as many channels, and a constant size."
     ),
     "places_repeat": (
-        "After at most 64 rows, and columns, those that are copied repeat at the same distance."
+        "After at most 64 rows, and columns, those that are copied "
+        "must repeat at the same distance."
     ),
 }
 PHASES = {
@@ -32,17 +33,19 @@ PHASES = {
 }
 BLOCKS = {
     "blocks_agree": (
-        "Blocks have 1 to 16 rows and columns, and the larger image is made of whole ones."
+        "Blocks must have 1 to 16 rows and columns, and the larger "
+        "image must be made of whole ones."
     ),
-    "block_lines": "A row of blocks has at most 65535 pixels in a line.",
+    "block_lines": "A row of blocks may have at most 65535 pixels in a line.",
 }
 TRANSPOSES = {
     "permutation_constant": (
-        "The order of the axes is constant and names each of them, and the output's shape follows."
+        "The order of the axes must be constant and name each of "
+        "them, and the output's shape follow."
     ),
     "few_axes": (
-        "Axes that stay neighbours count as one. There are at most three of those, or a further "
-        "one with at most 64 elements; the others have at most 65535."
+        "Axes that stay neighbours count as one. There may be at most three of those, "
+        "or a further one with at most 64 elements; the others have at most 65535."
     ),
 }
 SENTENCES = {**NEAREST, **PHASES, **BLOCKS, **TRANSPOSES}

@@ -14,7 +14,7 @@ from lapilli.model.graph import Graph
 
 SENTENCES = {
     "pad_value": (
-        "What is padded with is a constant byte, or nothing is said and it is the zero point."
+        "What is padded with must be a constant byte, or nothing is said and it is the zero point."
     ),
 }
 

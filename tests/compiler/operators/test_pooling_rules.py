@@ -14,18 +14,19 @@ from lapilli.model.options import Activation, Padding, Pooling
 
 AVERAGE = {
     "window_size": (
-        "Windows are no larger than the chip's kernels (A311D: 11x11), or they cover all of an "
-        "image of at most 16383 pixels."
+        "Windows must be no larger than the chip's kernels (A311D: 11x11), or cover "
+        "all of an image of at most 16383 pixels."
     ),
     "few_counts": (
-        "The windows have at most 3 different numbers of pixels inside the image (SAME divides by "
-        "what is inside, so border and corners are jobs of their own)."
+        "The windows may have at most 3 different numbers of pixels inside the image "
+        "(SAME divides by what is inside, so border and corners are jobs of their own)."
     ),
 }
 LARGEST = {
     "comparisons_fit": (
-        "There are at most 16383 channels in any job: groups of channels whose rows lie one below "
-        "the other have at most 8191 rows, and there are up to six planes of each group."
+        "There may be at most 16383 channels in any job: groups of channels whose rows "
+        "lie one below the other have at most 8191 rows, and there are up to six "
+        "planes of each group."
     ),
 }
 IMAGE, RESULT = 0, 1

@@ -13,13 +13,14 @@ from lapilli.model.graph import Graph, Operator, Quantization, Tensor
 
 SENTENCES = {
     "rescaled_exactly": (
-        "A QUANTIZE gives every value the byte it has (the same scale, and zero points that differ "
-        "as the types do), or a look-up table gives all 256 bytes to within 1 of the CPU."
+        "A QUANTIZE must give every value the byte it has (the same scale, and zero "
+        "points that differ as the types do), or a look-up table must give all 256 "
+        "bytes to within 1 of the CPU."
     ),
-    "same_shape": "Input and output have the same shape.",
+    "same_shape": "Input and output must have the same shape.",
     "look_up_size": (
-        "Images that go through a table have at most 65535 rows, columns and channels, and fewer "
-        "than 2^28 bytes."
+        "Images that go through a table may have at most 65535 rows, columns and "
+        "channels, and fewer than 2^28 bytes."
     ),
 }
 SAME = Quantization((0.5,), (7,))

@@ -11,8 +11,8 @@ from lapilli.model.graph import Graph
 
 SENTENCES = {
     "elements_stay": (
-        "Both shapes have the same number of elements, and both tensors the same scale and zero "
-        "point."
+        "Both shapes must have the same number of elements, and both tensors the same "
+        "scale and zero point."
     ),
 }
 BEFORE, AFTER = 0, 1

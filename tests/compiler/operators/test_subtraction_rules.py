@@ -14,8 +14,8 @@ from lapilli.model.graph import Activation, Graph
 
 SENTENCES = {
     "subtraction_exact": (
-        "Two weights of at most 255 together express a subtraction's two factors to within 0.9 "
-        "output steps."
+        "Two weights of at most 255 together must express a subtraction's two factors "
+        "to within 0.9 output steps."
     ),
 }
 
