@@ -49,8 +49,8 @@ def _side(operator: Operator, source: int, target: int) -> Side:
 
 
 def few_phases(case: Case) -> str | None:
-    """Rows, and columns, of the output lie at up to 8 different places between those of the image,
-    which are up to sixteenths of a step, and at most 8 steps apart.
+    """Rows, and columns, of the output must lie at up to 8 different places between those of the
+    image, which are up to sixteenths of a step, and at most 8 steps apart.
 
     Remedy: Resize by 2, 4 or 8, once or several times.
     """

@@ -57,8 +57,8 @@ def _bias(graph: Graph, operator: Operator) -> Tensor | None:
 
 @relies_on(operands_present)
 def constant_kernel(case: Case) -> str | None:
-    """Weights are constant bytes (uint8 or int8) of four dimensions, the bias constant int32 (or
-    int16) or absent."""
+    """Weights must be constant bytes (uint8 or int8) of four dimensions, the bias constant int32
+    (or int16) or absent."""
     weights, bias = case.input(WEIGHTS), _bias(case.graph, case.operator)
     if weights.data is None or weights.dtype != "uint8" or len(weights.shape) != 4:
         state = "constant" if weights.data is not None else "computed"
@@ -70,7 +70,8 @@ def constant_kernel(case: Case) -> str | None:
 
 
 def kernel_agrees(case: Case) -> str | None:
-    """The shapes of image, weights, bias and output belong together, and strides are 1 to 8.
+    """The shapes of image, weights, bias and output must belong together, and strides must be 1 to
+    8.
 
     Remedy: Use stride 2, several times if need be.
     """
@@ -92,8 +93,8 @@ def kernel_agrees(case: Case) -> str | None:
 
 
 def phases_fit(case: Case) -> str | None:
-    """Over its stride a kernel is no larger than the chip's (A311D: 11x11), as is the padding that
-    it needs (8), and all kernels together are at most 16383.
+    """Over its stride a kernel must be no larger than the chip's (A311D: 11x11), as is the padding
+    that it needs (8), and all kernels together are at most 16383.
 
     Remedy: Use a smaller kernel.
     """
@@ -112,7 +113,8 @@ def phases_fit(case: Case) -> str | None:
 
 
 def product_scale_fits(case: Case) -> str | None:
-    """The factor from accumulator to output has a multiplier and shift (A311D: 2^-112 to 2^16)."""
+    """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
+    2^16)."""
     scale = _scale(case.graph, case.operator)
     return None if generation_of(case.chip).fits(scale) else f"{float(scale):.4g}"
 

@@ -27,8 +27,9 @@ NEAREST = {
 PHASES = {
     "resized_shapes": NEAREST["resized_shapes"],
     "few_phases": (
-        "Rows, and columns, of the output lie at up to 8 different places between those of the "
-        "image, which are up to sixteenths of a step, and at most 8 steps apart."
+        "Rows, and columns, of the output must lie at up to 8 different places between "
+        "those of the image, which are up to sixteenths of a step, and at most 8 steps "
+        "apart."
     ),
 }
 BLOCKS = {
