@@ -23,14 +23,16 @@ SENTENCES = {
         "int8 weights must have the zero point 0 (LiteRT's kernels for int8 look at no other)."
     ),
     "kernel_agrees": (
-        "The shapes of image, weights, bias and output must belong together, and strides must be 1 to 8."
+        "The shapes of image, weights, bias and output must belong together, "
+        "and strides must be 1 to 8."
     ),
     "phases_fit": (
         "Over its stride a kernel must be no larger than the chip's (A311D: 11x11), as "
         "is the padding that it needs (8), and all kernels together are at most 16383."
     ),
     "product_scale_fits": (
-        "The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to 2^16)."
+        "The factor from accumulator to output must have a multiplier and "
+        "shift (A311D: 2^-112 to 2^16)."
     ),
 }
 IMAGE, WEIGHTS, BIAS, SHAPE, RESULT = 0, 1, 2, 3, 4
