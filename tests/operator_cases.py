@@ -16,6 +16,7 @@ import further_operators as build
 import numpy as np
 from cases import BYTE_DEVIATION, BYTE_MEAN, OUTPUT_DEVIATION, Array, log_uniform, seeded
 from models import ModelBuilder
+from product_cases import product
 from spatial_cases import SPATIAL
 from varying import (
     ACTIVATIONS,
@@ -392,6 +393,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "average": average_pooling,
         "largest": max_pooling,
         "mean": mean,
+        "product": product,
         **SPATIAL,
     }
 )

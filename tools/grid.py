@@ -84,6 +84,7 @@ TITLES = {
     "average": "AVERAGE_POOL_2D",
     "largest": "MAX_POOL_2D",
     "mean": "MEAN",
+    "product": "MUL of two tensors",
     "window": "convolutions of any stride, dilation, kernel",
     "nearest": "RESIZE_NEAREST_NEIGHBOR",
     "transposed": "TRANSPOSE_CONV",

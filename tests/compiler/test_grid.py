@@ -29,7 +29,7 @@ GRAPHS = 500
 SUBTRACTION_SAMPLE = 150
 MAY_BE_REFUSED = {"a311d": set(), "imx8mp": {"scale_fits"}}
 """Rules that cases of the grids break: V8 has no fields for a scale of 2 and above."""
-IN_GRAPHS = {"operator", "constant_factor"}
+IN_GRAPHS = {"operator", "product_exact"}
 """Rules that random graphs break on purpose, so that they are cut into parts."""
 MOST_REFUSED = 0.05
 """Share of the operators of random graphs; what is refused is compared with nothing."""

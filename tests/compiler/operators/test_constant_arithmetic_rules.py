@@ -15,9 +15,13 @@ from lapilli.model.options import Activation, Multiplication
 
 PRODUCTS_SENTENCES = {
     "constant_factor": (
-        "One operand must be constant, a number or one for each channel, and the other "
-        "one must have the result's shape (no proven unit multiplies two computed "
-        "tensors)."
+        "A constant operand must be a number or one for each channel, and the other one must be "
+        "computed and have the result's shape."
+    ),
+    "product_exact": (
+        "Of two computed tensors all 65,536 pairs of bytes must come out within 1 (no unit "
+        "multiplies them; squares from a look-up table do, where a step of the output is not too "
+        "few products of two steps)."
     ),
 }
 EXTREMA_SENTENCES = {
@@ -51,7 +55,16 @@ PRODUCTS: list[Broken] = [
     ("operands_present", "1 inputs, 1 outputs", by_hand.with_operator(two("MUL"), inputs=(FIRST,))),
     ("eight_bit", "first is int16", product(FIRST, dtype="int16")),
     ("batch_of_one", "first has shape [2, 4, 6, 5]", product(FIRST, shape=(2, 4, 6, 5))),
-    ("constant_factor", "two computed tensors", two("MUL")),
+    (
+        "shapes_broadcast",
+        "[1, 4, 6, 5] and [1, 3, 6, 5] -> [1, 4, 6, 5]",
+        by_hand.with_tensor(two("MUL"), SECOND, shape=(1, 3, 6, 5)),
+    ),
+    (
+        "product_exact",
+        "255 and 0 become 39 instead of 23",
+        by_hand.with_tensor(two("MUL"), SUM, quantization=by_hand.quantised(2.0, 117)),
+    ),
     ("constant_factor", "second of shape [6, 1]", two("MUL", (6, 1))),
     ("constant_factor", "two constants", product(FIRST, data=zeros(1, 4, 6, 5))),
     ("quantised_per_tensor", "sum has no quantisation", product(SUM, quantization=None)),
@@ -96,6 +109,16 @@ def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
 @pytest.mark.parametrize("kind", ["MUL", "MAXIMUM", "MINIMUM"])
 def test_constants_are_taken(kind: str, constant: tuple[int, ...]) -> None:
     verdict = judged(two(kind, constant))
+    assert verdict.supported, verdict.reason
+
+
+@pytest.mark.parametrize("scale", [25.0, 60.0])
+@pytest.mark.parametrize("second", [(1, 4, 6, 5), (1, 1, 1, 5), (1, 4, 1, 1)])
+def test_products_of_two_tensors_are_taken(second: tuple[int, ...], scale: float) -> None:
+    """Of products of 0.25 a step of the output holds 100 and more."""
+    graph = by_hand.with_tensor(two("MUL"), SECOND, shape=second)
+    graph = by_hand.with_tensor(graph, SUM, quantization=by_hand.quantised(scale))
+    verdict = judged(graph)
     assert verdict.supported, verdict.reason
 
 

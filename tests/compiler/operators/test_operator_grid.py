@@ -19,6 +19,8 @@ MAY_BE_REFUSED = {
     "mean": {"mean_axes"},
     # Three dimensions packed along the first give a batch.
     "join": {"batch_of_one"},
+    # A step of the output is down to 30 products of two steps.
+    "product": {"product_exact"},
     # Any size, as well as those whose pixels repeat.
     "nearest": {"places_repeat"},
 }
