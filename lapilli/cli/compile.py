@@ -16,6 +16,7 @@ from lapilli.cli import options, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.cli.text import say
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.program_size import MOST_ADDRESSES, MOST_BYTES
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import Verdict, left_over
 from lapilli.errors import Unsupported
@@ -91,6 +92,13 @@ class Summary:
     help="Let the NPU take what the delegate does on the host behind a detector.",
 )
 @click.option("--no-memory-reuse", is_flag=True, help="Give every tensor memory of its own.")
+@click.option(
+    "--max-program-bytes",
+    type=click.IntRange(1, MOST_ADDRESSES),
+    default=MOST_BYTES,
+    metavar="N",
+    help="Refuse what needs more coefficients and instructions.  [default: 2^28]",
+)
 @options.search()
 @options.per_channel("best")
 def compile_command(
@@ -108,6 +116,7 @@ def compile_command(
     only_divisible_channels: bool,
     no_postprocess: bool,
     no_memory_reuse: bool,
+    max_program_bytes: int,
     search: SearchOptions,
     per_channel: str,
     calibration: str | None,
@@ -124,6 +133,7 @@ def compile_command(
         only_divisible_channels,
         not no_postprocess,
         not no_memory_reuse,
+        max_program_bytes,
         per_channel=per_channel_of(per_channel, calibration, graph, data),
     ).searched(search)
     store = store_for(cache)

@@ -183,7 +183,7 @@ def _gain(report: Explanation, reason: Reason) -> str:
         return "nothing by itself, as they break other rules, too"
     others = len(reason.operators) - len(reason.alone)
     share = 100 * reason.macs / report.macs if report.macs else 0.0
-    parts = f"{text.count(reason.parts, 'part')} instead of {report.npu_parts}"
+    parts = text.parts_then(reason.parts, report.npu_parts)
     gain = f"{text.count(len(reason.alone), 'operator')}, {share:.1f} % of the MACs, {parts}"
     return gain + (f"; {others} break other rules, too" if others else "")
 

@@ -207,7 +207,7 @@ def _gain(chip: ChipFit, rule: BlockingRule) -> str:
     share = percent(reason.macs / e.macs) if e.macs and reason.macs else "none"
     saved = cpu_seconds_of(reason.macs)
     less = f", {_ms(saved)} ms less on the CPU" if saved >= 5e-5 else ""
-    parts = f"{text.count(reason.parts, 'part')} instead of {e.npu_parts}"
+    parts = text.parts_then(reason.parts, e.npu_parts)
     others = len(reason.operators) - len(reason.alone)
     return (
         f"{text.count(len(reason.alone), 'operator')} more on the NPU, {share} of the MACs{less}, "

@@ -47,6 +47,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def parts_then(parts: int | None, now: int) -> str:
+    """As in ``1 part instead of 3``; None: too many reasons to count for each."""
+    then = "an unknown number of parts" if parts is None else count(parts, "part")
+    return f"{then} instead of {now}"
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """As in ``operators 1-3, 7``."""
     spans: list[list[int]] = []

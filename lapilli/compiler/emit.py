@@ -9,7 +9,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from lapilli.compiler import memory_plan
+from lapilli.compiler import memory_plan, program_size
 from lapilli.compiler.generations import Generation, generation_of
 from lapilli.compiler.jobs import Coefficients, Crossing, NnJob, PartJobs, TpInstruction, TpJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling
@@ -229,6 +229,9 @@ def _buffers(
         ("coefficients", max(coefficients.size, 1), coefficients),
         *((storage.role, storage.size, storage.data) for storage in unscheduled.storages),
     ]
+    program_size.check_addresses(
+        unscheduled.storages, instructions.size + coefficients.size + PAGE * len(wanted)
+    )
     specs, top = [], ADDRESS_END
     for role, size, data in wanted:
         rounded = -(-size // PAGE) * PAGE

@@ -117,8 +117,9 @@ def explain(
 def _by_cost(graph: Graph, verdicts: Sequence[Verdict]) -> tuple[Reason, ...]:
     """The reasons, those with most multiplications first."""
     found = blocking(graph, verdicts)
-    order = [(rule.rule, rule.kind) for rule in found.rules] if found is not None else []
-    return tuple(sorted(reasons(graph, verdicts), key=lambda r: order.index((r.rule, r.kind))))
+    rules = found.rules if found is not None else ()
+    order = {(rule.rule, rule.kind): number for number, rule in enumerate(rules)}
+    return tuple(sorted(reasons(graph, verdicts), key=lambda r: order[r.rule, r.kind]))
 
 
 def _without_small_parts(
@@ -174,7 +175,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     execution order, with the bytes that enter and leave. ``reasons``: each rule that is broken,
     those with most multiplications first, with all ``operators`` that break it. If it were gone,
     those in ``alone``, which break no other, would be on the NPU, with ``macs`` multiplications, in
-    ``npu_parts`` parts. ``summary``: counts.
+    ``npu_parts`` parts (null where a model has too many reasons to count). ``summary``: counts.
     """
     e = explanation
     return {

@@ -31,6 +31,7 @@ class Generation:
     one; ``nearest_scale``: the closest that loses nothing in it. ``limits``: what any schedule must
     keep within. ``tiling``, ``memory`` and ``encode``: reference schedule and coefficient stream of
     an NN job; ``measure``: the size of that stream, before it is written.
+    ``bytes_to_code`` and ``bytes_to_measure``: what either takes, told by the kernels' extents.
     """
 
     layout: Layout
@@ -46,6 +47,8 @@ class Generation:
     memory: Callable[[NnJob, Chip, Tiling, int], OnChipMemory]
     encode: Callable[[NnJob, Chip, Tiling], Coefficients]
     measure: Callable[[NnJob, Chip, Tiling], CoefficientSize]
+    bytes_to_code: Callable[[NnJob, Chip], int]
+    bytes_to_measure: Callable[[NnJob, Chip], int]
 
 
 GENERATIONS = {
@@ -63,6 +66,8 @@ GENERATIONS = {
         memory=v7.memory,
         encode=v7.encode,
         measure=v7.measure,
+        bytes_to_code=v7.bytes_to_code,
+        bytes_to_measure=v7.bytes_to_measure,
     ),
     8: Generation(
         layout=v8.LAYOUT,
@@ -78,6 +83,8 @@ GENERATIONS = {
         memory=v8.memory,
         encode=v8.encode,
         measure=v8.measure,
+        bytes_to_code=v8.bytes_to_code,
+        bytes_to_measure=v8.bytes_to_measure,
     ),
 }
 

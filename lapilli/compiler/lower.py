@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lapilli.compiler import program_size
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.intents import Lowered
 from lapilli.compiler.jobs import Crossing, View
@@ -17,8 +18,10 @@ from lapilli.model.graph import Graph
 
 
 def lower(part: Graph, chip: Chip, options: LoweringOptions) -> Lowered:
-    """What is to be done for ``part``, whose operators the chip takes, in their order."""
+    """What is to be done for ``part``, whose operators the chip takes, in their order. Raises
+    ModelError if it is more than a program may hold."""
     builder = Builder(part, chip, options)
+    budget, counted = program_size.Budget(options.most_bytes), 0
     for tensor in part.inputs:
         place = builder.place(tensor)
         place.nhwc = builder.store(place.size.plane * place.size.channels, "input")
@@ -29,6 +32,8 @@ def lower(part: Graph, chip: Chip, options: LoweringOptions) -> Lowered:
         for tensor in operator.outputs:
             if tensor in part.outputs:
                 builder.nhwc(tensor, operator.index)
+        budget.spend(program_size.of_steps(builder.steps[counted:]))
+        counted = len(builder.steps)
     outputs = tuple(Crossing(t, _result(builder, t)) for t in part.outputs)
     for crossing in outputs:
         storage = builder.storages[crossing.view.storage]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lapilli.compiler import program_size
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import AdditionIntent, ConvolutionIntent, Lowered
 from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
@@ -13,14 +14,18 @@ from lapilli.hw.chips import Chip
 
 
 def realise(lowered: Lowered, chip: Chip, options: LoweringOptions) -> PartJobs:
-    """The jobs of a part, on storages of which none lies in another any more."""
+    """The jobs of a part, on storages of which none lies in another any more. Raises ModelError
+    if that is more than a program may hold."""
     jobs: list[NnJob | TpJob] = []
     storages = list(lowered.storages)
+    generation = generation_of(chip)
+    budget = program_size.Budget(options.most_bytes)
     for step in lowered.steps:
         if isinstance(step, TpJob):
             jobs.append(step)
             continue
         done = _done(step, chip, options, len(storages))
+        budget.spend(program_size.of_jobs(done.jobs, chip, generation.bytes_to_measure))
         jobs += done.jobs
         storages += done.storages
     unsettled = PartJobs(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lapilli.compiler import memory_plan, verdict
+from lapilli.compiler import memory_plan, program_size, verdict
 from lapilli.compiler import partition as partitioning
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
@@ -57,6 +57,8 @@ class CompileOptions:
     ``memory_reuse``: let tensors share memory that are not needed at the same time; the reference
     schedule gives each its own, as the recorded driver does.
 
+    ``max_program_bytes``: refuse what needs more for coefficients and instructions.
+
     ``without``: levers of the best schedule that are not pulled, ``experimental``: ones that are
     (docs/schedules.md). ``effort``: 0 keeps to the reference's tiles, 2 looks at more than 1.
 
@@ -69,6 +71,7 @@ class CompileOptions:
     only_divisible_channels: bool = False
     postprocess: bool = True
     memory_reuse: bool = True
+    max_program_bytes: int = program_size.MOST_BYTES
     without: frozenset[str] = frozenset()
     experimental: frozenset[str] = frozenset()
     effort: int = 1
@@ -137,6 +140,7 @@ def compile_part(
     entering, leaving = _borders(graph, operators, inputs, outputs)
     found = schedule_part(graph, operators, chip, schedule, entering, leaving, options)
     part = emit(graph, found.part, found.jobs, chip, found.regions)
+    program_size.Budget(options.max_program_bytes).spend(program_size.of_part(part))
     return replace(part, source=part_digest(graph, operators, entering, leaving))
 
 
@@ -177,7 +181,8 @@ def schedule_part(
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> ScheduledPart:
     """What ``compile_part`` emits."""
-    wishes = LoweringOptions(schedule_named(schedule) == "reference", options.zero_runs)
+    as_recorded = schedule_named(schedule) == "reference"
+    wishes = LoweringOptions(as_recorded, options.zero_runs, options.max_program_bytes)
     cut = partitioning.cut_out(graph, operators, *_borders(graph, operators, inputs, outputs))
     lowered = lower(fuse(as_unsigned(cut), chip).graph, chip, wishes)
     lowered = replace(lowered, operators=tuple(operator.index for operator in cut.operators))
@@ -185,6 +190,7 @@ def schedule_part(
     if not wishes.as_recorded and options.image_cache and options.kernel_cache:
         found = _best(part, chip, options)
     else:
+        _check_size(part.jobs, chip, options)
         found = ScheduledPart(
             part,
             tuple(
@@ -216,7 +222,14 @@ def _best(part: PartJobs, chip: Chip, options: CompileOptions) -> ScheduledPart:
     costs = Costs(chip, deciding_constants(chip))
     search = best.Search(costs, used.levers, used.choices, options.effort)
     part, planned = best.plan(part, search)
+    _check_size([found.job for found in planned], chip, options)
     return ScheduledPart(part, tuple(_scheduled(found, chip) for found in planned))
+
+
+def _check_size(jobs: Sequence[NnJob | TpJob], chip: Chip, options: CompileOptions) -> None:
+    """ModelError before coefficients are written that the program may not hold."""
+    needed = program_size.of_jobs(jobs, chip, generation_of(chip).bytes_to_code)
+    program_size.Budget(options.max_program_bytes).spend(needed)
 
 
 def _scheduled(found: best.Planned, chip: Chip) -> ScheduledNn | TpJob:
@@ -301,8 +314,10 @@ def compile_prepared(
 ) -> Program:
     """All parts of what ``prepare`` gave."""
     graph = prepared.graph
-    parts = []
+    parts: list[Part] = []
     for p in prepared.parts:
+        left = options.max_program_bytes - sum(map(program_size.of_part, parts[-1:]))
+        options = replace(options, max_program_bytes=left)
         part = compile_part(graph, p.operators, chip, schedule, p.inputs, p.outputs, options)
         # What a program is compared with is the model, whatever weights were made of it.
         source = part_digest(prepared.model, p.operators, p.inputs, p.outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.compiler import program_size
 from lapilli.compiler.encode import requantise, weights_v7
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier, Scales
 from lapilli.compiler.intents import ConvolutionIntent
@@ -111,3 +112,15 @@ def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:
 def measure(job: NnJob, chip: Chip, tiles: Tiling) -> CoefficientSize:
     """The size of the same streams."""
     return weights_v7.measure(job, chip.nn_cores, tiles.superblocks, chip.zero_run_bits)
+
+
+def bytes_to_code(job: NnJob, chip: Chip) -> int:
+    """Bytes of the streams, or a few more: a byte for each weight, or for each run of zeros."""
+    if weights_v7.reads_blocks(job.kernels, chip.nn_cores) or not job.zero_runs:
+        return program_size.whole(job)
+    return program_size.stored(job) + (program_size.whole(job) >> chip.zero_run_bits)
+
+
+def bytes_to_measure(job: NnJob, chip: Chip) -> int:
+    """Zeros that are not kept are counted, not looked at."""
+    return program_size.stored(job)

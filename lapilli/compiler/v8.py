@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lapilli.compiler import program_size
 from lapilli.compiler.encode import requantise, weights_v8
 from lapilli.compiler.encode.requantise import AdditionNumbers, AdditionScales, Multiplier, Scales
 from lapilli.compiler.intents import ConvolutionIntent
@@ -92,3 +93,11 @@ def encode(job: NnJob, chip: Chip, tiles: Tiling) -> Coefficients:
 def measure(job: NnJob, chip: Chip, tiles: Tiling) -> CoefficientSize:
     """The size of the same streams."""
     return weights_v8.measure(job, chip.nn_cores, tiles.superblocks)
+
+
+def bytes_to_code(job: NnJob, chip: Chip) -> int:
+    """Weights that are coded one by one."""
+    return program_size.whole(job)
+
+
+bytes_to_measure = bytes_to_code

@@ -155,5 +155,4 @@ class NpuBackend:
 
 def positions_of(graph: Graph, operators: Sequence[int]) -> list[int]:
     """Where operators with these indices are in ``graph.operators``."""
-    positions = {operator.index: i for i, operator in enumerate(graph.operators)}
-    return [positions[index] for index in operators]
+    return [graph.positions[index] for index in operators]

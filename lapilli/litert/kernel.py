@@ -118,6 +118,7 @@ class Kernel:
         graph = followed(self._backend, preparation.graph, partition.operators, given)
         part = self._backend.compile(graph, partition.operators, self._inputs, partition.outputs)
         preparation.compile_seconds += time.perf_counter() - start
+        preparation.account(partition.operators, part)
         loaded = self._backend.load(part)
         preparation.parts[partition.operators] = part
         if None not in preparation.parts.values() and not preparation.dynamic:

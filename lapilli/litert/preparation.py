@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lapilli.compiler.program_size import MOST_BYTES, Budget, of_part
 from lapilli.compiler.units.report import Loss
 from lapilli.litert.backend import Verdict
 from lapilli.litert.node_times import NodeTimes
 from lapilli.model.graph import Graph
+from lapilli.program.program import Part
 
 
 @dataclass(eq=False)
@@ -20,6 +22,7 @@ class Preparation:
     the compiled part of each partition, by its operators; ``host_parts``: operators done on the
     host; ``loss``: what per-channel weights cost. With ``profile`` its ``outline``, the
     graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
+    ``program_bytes``: what all parts take together.
     """
 
     graph: Graph | None
@@ -31,11 +34,19 @@ class Preparation:
     outline: Graph | None = None
     nodes: tuple[NodeTimes, ...] = ()
     dynamic: bool = False
+    program_bytes: int = 0
 
     @property
     def operators(self) -> int:
         """How many are on the NPU."""
         return sum(len(part) for part in self.parts)
+
+    def account(self, operators: tuple[int, ...], part: Any) -> None:
+        """Before a part is kept: ModelError if all are larger together than a program may be."""
+        known = self.parts.get(operators)
+        self.program_bytes += of_part(part) if isinstance(part, Part) else 0
+        self.program_bytes -= of_part(known) if isinstance(known, Part) else 0
+        Budget(MOST_BYTES).spend(self.program_bytes)
 
     def note(self, node: NodeTimes) -> None:
         """Keep a node's times; one that ran before begins another inference."""

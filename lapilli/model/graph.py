@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -127,3 +129,8 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def positions(self) -> Mapping[int, int]:
+        """Where in ``operators`` the one with an index is."""
+        return {operator.index: i for i, operator in enumerate(self.operators)}

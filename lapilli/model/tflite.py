@@ -25,6 +25,7 @@ from lapilli.model.limits import LARGEST_FILE
 from lapilli.model.operators import read_codes, read_indices, read_operators
 from lapilli.model.order import check_order
 from lapilli.model.settle import settle
+from lapilli.model.shared_constants import check_shared_constants
 from lapilli.model.subgraphs import remarks
 from lapilli.model.tensors import read_tensors
 
@@ -99,6 +100,7 @@ def parse(data: bytes, name: str, source: str | None = None) -> Graph:
         raise ModelError(f"{file.name}: found {compiled}")
     tensors, variables = read_tensors(model, main)
     operators, tensors = settle(read_operators(main, codes, tensors), tensors)
+    check_shared_constants(file, operators, tensors)
     inputs = read_indices(main, _INPUTS, len(tensors), optional=False)
     outputs = read_indices(main, _OUTPUTS, len(tensors), optional=False)
     more = remarks(model, operators)

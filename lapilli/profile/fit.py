@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,8 +91,11 @@ class ChipFit:
 
     def gain(self, rule: BlockingRule) -> Reason:
         """What it would bring if a rule of ``blocking`` were gone and the rest as it is."""
-        reasons = self.explanation.reasons
-        return next(r for r in reasons if (r.rule, r.kind) == (rule.rule, rule.kind))
+        return self._by_rule[rule.rule, rule.kind]
+
+    @cached_property
+    def _by_rule(self) -> dict[tuple[str, str], Reason]:
+        return {(reason.rule, reason.kind): reason for reason in self.explanation.reasons}
 
     def _reason(self, rule: BlockingRule) -> dict[str, Any]:
         gain = self.gain(rule)

@@ -7,6 +7,7 @@ a plane's elements are sums of.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lapilli.compiler import program_size
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import ImageSize, Kernels, View
@@ -142,7 +144,13 @@ def run(builder: Builder, work: Work) -> View:
                 target=target,
                 input_size=ImageSize(size[1], size[0], planes * work.groups),
                 output_size=ImageSize(made[1], made[0], len(stage) * work.groups),
-                kernels=_kernels(stage, planes, work.groups, ending.shift - ending.zero_point),
+                kernels=_kernels(
+                    stage,
+                    planes,
+                    work.groups,
+                    ending.shift - ending.zero_point,
+                    builder.options.most_bytes,
+                ),
                 stride=(stride, stride),
                 padding_before=before,
                 padding_after=(after[0], after[1]),
@@ -157,19 +165,19 @@ def run(builder: Builder, work: Work) -> View:
     return work.ending.applied(builder, work.operator, view)
 
 
-def _kernels(stage: Stage, planes: int, groups: int, bias: int) -> Kernels:
+def _kernels(stage: Stage, planes: int, groups: int, bias: int, most_bytes: int) -> Kernels:
     """Kernel (number, group) sees the same group of every plane."""
     rows, columns = reach(stage)
     count, each = len(stage) * groups, np.arange(groups)
-    values = np.full((len(stage), groups, planes, groups, rows, columns), MIDDLE_WEIGHT, np.uint8)
+    # Of one plane each kernel sees its own group only.
+    first = np.tile(each, len(stage)) if planes == 1 else np.zeros(count, np.int64)
+    seen = 1 if planes == 1 else groups
+    shape = (len(stage), groups, planes, seen, rows, columns)
+    program_size.Budget(most_bytes).spend(math.prod(shape))
+    values = np.full(shape, MIDDLE_WEIGHT, np.uint8)
     for number, taps in enumerate(stage):
         for (plane, row, column), weight in taps.items():
-            values[number, each, plane, each, row, column] = MIDDLE_WEIGHT + weight
-    first = np.zeros(count, np.int64)
-    dense = values.reshape(count, planes * groups, rows, columns)
-    if planes == 1:
-        # Of one plane each kernel sees its own group only.
-        dense = values[:, each, 0, each].reshape(count, 1, rows, columns)
-        first = np.tile(each, len(stage))
+            values[number, each, plane, each % seen, row, column] = MIDDLE_WEIGHT + weight
     biases = np.full(count, bias, np.int64)
+    dense = values.reshape(count, planes * seen, rows, columns)
     return Kernels(dense, first, planes * groups, MIDDLE_WEIGHT, biases)

@@ -9,11 +9,13 @@ so nothing is rounded twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lapilli.compiler import program_size
 from lapilli.compiler.encode import blocks
 from lapilli.compiler.encode.blocks import Block
 from lapilli.compiler.intents import ConvolutionIntent
@@ -185,7 +187,7 @@ def taps_as_planes(intent: ConvolutionIntent, terms: Terms) -> Done:
         depthwise=False,
         source=view,
         input_size=plan.size,
-        kernels=_kernels(intent.kernels, plan),
+        kernels=_kernels(intent.kernels, plan, terms.options.most_bytes),
         stride=(1, 1),
         dilation=(1, 1),
         padding_before=(0, 0),
@@ -216,10 +218,11 @@ def _blocks(intent: ConvolutionIntent, plan: Plan) -> Iterator[Block]:
             )
 
 
-def _kernels(kernels: Kernels, plan: Plan) -> Kernels:
+def _kernels(kernels: Kernels, plan: Plan, most_bytes: int) -> Kernels:
     """Each tap in its plane; zero points where there is none."""
     count, planes = kernels.values.shape[:2]
     shape = (count, planes, plan.each, plan.rows.taps, plan.columns.taps)
+    program_size.Budget(most_bytes).spend(math.prod(shape))
     values = np.full(shape, kernels.zero_point, np.uint8)
     for i, row_plane, row in plan.rows.places:
         for j, column_plane, column in plan.columns.places:
