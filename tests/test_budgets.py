@@ -198,7 +198,8 @@ def test_the_document_names_the_limits_in_force() -> None:
         images.MOST_PIXELS, replaying.MOST_BYTES, machine.MOST_ELEMENTS,
         machine.MOST_MULTIPLICATIONS, tp.MAXIMUM_ELEMENTS, tp.MAXIMUM_PLANE,
         kernels.MOST_WEIGHTS, limits.READ_LIMIT, program_file.LARGEST_HEADER,
-        arrays.MAXIMUM_BYTES, labels.MAXIMUM_BYTES, program_size.MOST_BYTES, limits.MOST_NAMED_BYTES,
+        arrays.MAXIMUM_BYTES, labels.MAXIMUM_BYTES, program_size.MOST_BYTES,
+        limits.MOST_NAMED_BYTES,
     ):  # fmt: skip
         power = value.bit_length() - 1
         assert value == 1 << power
