@@ -5,9 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 FUZZ_SECONDS ?= 60
+MUTANTS ?= 25
 SET_UP := PYTHON="$(PYTHON)" sh tools/set_up.sh
 
-.PHONY: demo test test-browser lint format long grid bench digests docs fuzz mesa-check clean
+.PHONY: demo test test-browser lint format long grid bench digests docs fuzz mesa-check mutants clean
 
 $(BIN)/python:
 	@$(SET_UP) environment "$(VENV)"
@@ -63,6 +64,10 @@ docs: $(VENV)/.dev  ## regenerate the generated documents
 
 mesa-check: $(VENV)/.dev  ## Mesa's driver, from Debian's packages, on the emulated NPU
 	$(BIN)/python tools/mesa_check.py
+	$(BIN)/python tools/mesa_grid.py
+
+mutants: $(VENV)/.dev  ## small wrong changes, one at a time: does a test notice?
+	$(BIN)/python tools/mutants.py --count $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

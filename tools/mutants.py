@@ -50,7 +50,7 @@ PLACES = tuple(f"lapilli/{room}" for room in ("compiler", "emulator", "litert", 
 COUNT, SEED = 25, 0
 NEAREST, FURTHER = 4, 6
 """Test files that are run for each change, and those for what the first let pass."""
-COMPUTING_SECONDS = 60
+COMPUTING_SECONDS = 30
 """A test file may compute for; those of this project take up to 15."""
 WAITING_SECONDS = 900
 """By the clock, for who waits for what never comes and computes nothing."""
@@ -70,11 +70,14 @@ class Mutant:
     @property
     def key(self) -> tuple[str, str, str]:
         """What ``ACCEPTED`` knows it by."""
-        return self.path, self.change.place, str(self.change)
+        return self.path, self.change.shown, str(self.change)
 
     def rank(self, seed: int) -> bytes:
         """The lowest ones of a seed are tried."""
-        text = repr((seed, *self.key, self.change.kind, self.change.shown, self.turn))
+        change = self.change
+        text = repr(
+            (seed, self.path, change.place, str(change), change.kind, change.shown, self.turn)
+        )
         return hashlib.sha256(text.encode()).digest()
 
 

@@ -102,3 +102,19 @@ def test_a_cut_part_has_its_borders_in_the_model_s_own_steps(graph: Graph) -> No
     border = graph.operators[half - 1].outputs[0]
     assert found.graph.tensors[border] is graph.tensors[border]
     assert found.loss is not None
+
+
+def test_rules_look_at_the_largest_scale(graph: Graph) -> None:
+    """The factor to the output is largest there, and has to fit."""
+    simple = as_if_one_scale(graph)
+    several = [t for t in graph.tensors if t.quantization and t.quantization.per_channel]
+    seen = 0
+    for tensor in several:
+        before, found = tensor.quantization, simple.tensors[tensor.index].quantization
+        if before is None or found is None or found.per_channel:
+            continue
+        assert found.scales == (max(before.scales),) != (min(before.scales),)
+        assert found.zero_points == (0,)
+        assert simple.tensors[tensor.index].data is tensor.data
+        seen += 1
+    assert seen > 2

@@ -173,3 +173,13 @@ def test_text_options_become_values() -> None:
     for postprocess in ("no", "true", "compiled"):
         texts = {"strict": "FALSE", "min_partition": "3", "postprocess": postprocess}
         plugin.create({**device, **texts}).close()
+
+
+def test_a_path_becomes_a_c_literal_byte_by_byte() -> None:
+    """Whatever the compiler takes a file's letters for."""
+    assert plugin_build._quoted("aZ9") == '"aZ9"'
+    assert plugin_build._quoted('/a "\\?') == '"\\057a\\040\\042\\134\\077"'
+    # An octal escape has three digits, so that a digit may follow it.
+    assert plugin_build._quoted("\n7") == '"\\0127"'
+    assert plugin_build._quoted("é") == '"\\303\\251"'
+    assert plugin_build._quoted(os.fsdecode(b"\xaa\xff")) == '"\\252\\377"'

@@ -4,6 +4,7 @@ flatbuffer, sparse constants, other subgraphs, inputs of another size."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,16 @@ def test_the_option_of_the_commands(tmp_path: Path) -> None:
     for wrong in ("image", "image=", "image=a,b", "=1,2", "image=1;2"):
         found = CliRunner().invoke(commands, ["explain", str(path), "--shape", wrong])
         assert found.exit_code == 2
+
+
+def test_the_first_tensor_counts_as_any_other() -> None:
+    """Read before it is written: an input that no list names, here tensor 0."""
+    builder = ModelBuilder()
+    x = builder.input((1, 2, 2, 1), 1.0, 0)
+    y = builder.tensor((1, 2, 2, 1), 1.0, 0)
+    builder.operator("FLOOR", [x], [y])
+    graph = tflite.parse(builder.build([y]), "x")
+    assert (x, y) == (0, 1)
+    back = replace(graph.operators[0], index=1, inputs=(y,), outputs=(x,))
+    turned = replace(graph, operators=(*graph.operators, back), inputs=())
+    assert rewritten(turned) == {x}

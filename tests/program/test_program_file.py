@@ -305,3 +305,17 @@ def test_whatever_reading_raises_is_one_error(
     monkeypatch.setattr(json, "loads", fails)
     with pytest.raises(ModelError, match="the header is no JSON"):
         program_file.load(tmp_path / "x.lapilli")
+
+
+def test_filling_is_zero_and_nothing_else_is_read(data: bytes) -> None:
+    """Each byte of it: a second meaning of a file could hide there."""
+    _, _, _, size, _ = HEAD.unpack_from(data)
+    end = HEAD.size + size
+    filling = range(end, -(-end // 64) * 64)
+    assert len(filling), "this header ends where its filling would: the test sees nothing"
+    for place in filling:
+        assert data[place] == 0
+        changed = bytearray(data)
+        changed[place] = 1
+        with pytest.raises(ModelError, match="found filling that is not zero; allowed: zeros"):
+            program_file.from_bytes(sealed(bytes(changed)), "x")
