@@ -249,6 +249,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="tell the changes, and run nothing")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the tests too
     mutants = chosen(arguments.places or PLACES, arguments.count, arguments.seed)
     results = []
     with tempfile.TemporaryDirectory(prefix="lapilli-mutants-") as folder:
