@@ -16,13 +16,18 @@ def run_move(values: Mapping[str, int], memory: NDArray[np.uint8], base: int) ->
     ys = np.arange(values["in_window_y_start"], values["in_window_y_end"] + 1)
     assert values["in_tile_x_size"] == values["in_tile_x_inc"]
     assert values["in_tile_y_size"] == values["in_tile_y_inc"]
-    z, y, x = np.meshgrid(np.arange(values["in_image_z_size"]), ys, xs, indexing="ij")
+    planes = values["in_image_z_size"]
+    zs = np.arange(
+        -values["in_window_z_start_overfetch"], planes + values["in_window_z_end_overfetch"]
+    )
+    z, y, x = np.meshgrid(zs, ys, xs, indexing="ij")
     # Tile by tile, x first in both.
     tile_x = (x - xs[0]) // values["in_tile_x_size"]
     tile_y = (y - ys[0]) // values["in_tile_y_size"]
     order = np.lexsort([axis.reshape(-1) for axis in (x, y, tile_x, tile_y, z)])
     z, y, x = (axis.reshape(-1)[order] for axis in (z, y, x))
     inside = (x >= 0) & (x < values["in_image_x_size"]) & (y >= 0) & (y < values["in_image_y_size"])
+    inside &= (z >= 0) & (z < planes)
     at = base + z * values["in_image_slice"] + y * values["in_image_stride"] + x
     source = np.where(inside, memory[np.where(inside, at, 0)], values["in_zp"])
     found = np.clip(source.astype(int) - values["in_zp"] + values["out_zp"], 0, 255).reshape(-1)

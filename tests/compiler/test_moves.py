@@ -105,3 +105,20 @@ def test_copies_write_no_byte_more(rows: int, columns: int, channels: int) -> No
     if size < 1 << 20:
         image = random_image(size)
         assert np.array_equal(run(moves.copy(size), image, size), image)
+
+
+@settings(max_examples=200)
+@given(SIDES, SIDES, CHANNELS, CORES, st.integers(0, 1), st.integers(0, 4))
+def test_nhwc_to_parities_at_once(
+    rows: int, columns: int, channels: int, cores: int, top: int, left: int
+) -> None:
+    """With a border in front, and one behind where that makes the extents even."""
+    image, size = random_image(rows, columns, channels), ImageSize(columns, rows, channels)
+    half = moves.halved(size, top, left)
+    instructions = moves.to_parities(size, ZERO_POINT, cores, top, left)
+    assert 1 <= len(instructions) <= cores
+    wanted = space_to_depth(
+        image.transpose(2, 0, 1), half.rows, half.columns, (top, left), ZERO_POINT
+    )
+    result = run(instructions, image, wanted.size)
+    assert np.array_equal(result.reshape(wanted.shape), wanted)

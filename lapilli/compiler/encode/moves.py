@@ -84,25 +84,43 @@ def to_planar(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstr
     return tuple(instructions)
 
 
-def to_parities(size: ImageSize, zero_point: int, cores: int = 1) -> tuple[TpInstruction, ...]:
-    """NHWC of even extents to planes 4z + 2a + b with rows 2y + a and columns 2x + b of channel z,
-    in pieces of some pairs of rows."""
+def halved(size: ImageSize, top: int = 0, left: int = 0) -> ImageSize:
+    """The four parities of rows and columns as planes, with ``top`` rows and ``left`` columns of
+    border in front, and one behind where the sum is odd."""
+    columns, rows = -(-(left + size.columns) // 2), -(-(top + size.rows) // 2)
+    return ImageSize(columns, rows, 4 * size.channels)
+
+
+def to_parities(
+    size: ImageSize, zero_point: int, cores: int = 1, top: int = 0, left: int = 0
+) -> tuple[TpInstruction, ...]:
+    """NHWC to planes 4z + 2a + b with rows 2y + a - top and columns 2x + b - left of channel z, in
+    pieces of some pairs of rows. A row of border (at most one in front, one behind) is a slice
+    that is not there: see ``pad``."""
     columns, rows, channels = size.columns, size.rows, size.channels
-    line, width, height = columns * channels, columns // 2, rows // 2
-    plane = width * height
+    half = halved(size, top, left)
+    line, plane, odd = columns * channels, half.plane, (top + rows) % 2
+    assert top <= 1
     instructions = []
-    for first, count in _shares(height, cores):
+    for first, count in _shares(half.rows, cores):
+        before = top if first == 0 else 0
+        behind = odd if first + count == half.rows else 0
+        slices = 2 * count - before - behind
+        pairs = (plane, 2), (1, half.columns), (4 * plane, channels), (2 * plane, 2)
         fields = {
-            **image(channels, columns, 2 * count, channels, line),
-            **window(0, 0, channels - 1, columns - 1),
-            **tile(1, columns),
-            **loops((plane, 2), (1, width), (4 * plane, channels), (2 * plane, 2), (width, count)),
+            **image(channels, columns, slices, channels, line),
+            **window(0, -left, channels - 1, 2 * half.columns - left - 1),
+            **tile(1, 2 * half.columns),
+            **loops(*pairs, (half.columns, count)),
+            "in_window_z_start_overfetch": before,
+            "in_window_z_end_overfetch": behind,
             "in_tile_x_inc": 1,
             "in_zp": zero_point,
             "out_zp": zero_point,
-            "no_flush": int(first + count < height),
+            "no_flush": int(first + count < half.rows),
         }
-        instructions.append(TpInstruction(2 * first * line, first * width, fields))
+        start = (2 * first - (top - before)) * line
+        instructions.append(TpInstruction(start, first * half.columns, fields))
     return tuple(instructions)
 
 

@@ -61,7 +61,13 @@ class Search:
     @property
     def single(self) -> tuple[Lever, ...]:
         """Levers of one job."""
-        return tuple(lever for lever in self.levers if lever.jobs == 1)
+        return tuple(lever for lever in self.levers if lever.jobs == (1,))
+
+    @property
+    def several(self) -> tuple[tuple[Lever, int], ...]:
+        """Levers of windows of several jobs, with how many."""
+        levers = (lever for lever in self.levers if lever.jobs != (1,))
+        return tuple((lever, count) for lever in levers for count in lever.jobs)
 
 
 def plan(part: PartJobs, search: Search) -> tuple[PartJobs, tuple[Planned, ...]]:
@@ -86,20 +92,20 @@ def _plans(part: PartJobs, search: Search, alone: Sequence[bool]) -> dict[tuple[
     found: dict[tuple[int, int], Plan] = {}
     for i, job in enumerate(part.jobs):
         found[i, 1] = _best_of(job, search, search.single)
-    for lever in search.levers:
-        for i in range(len(part.jobs) - lever.jobs + 1) if lever.jobs > 1 else ():
+    for lever, count in search.several:
+        for i in range(len(part.jobs) - count + 1):
             window = Window(
-                part.jobs[i : i + lever.jobs],
-                tuple(alone[i : i + lever.jobs]),
+                part.jobs[i : i + count],
+                tuple(alone[i : i + count]),
                 search.costs.chip,
             )
-            plain = sum(found[i + k, 1].cycles for k in range(lever.jobs))
+            plain = sum(found[i + k, 1].cycles for k in range(count))
             for alternative in lever.offers(window):
                 plans = [_best_of(job, search, search.single) for job in alternative.jobs]
                 made = _joined(plans)
-                known = found.get((i, lever.jobs))
+                known = found.get((i, count))
                 if _worth(made.cycles, known.cycles if known else plain, search):
-                    found[i, lever.jobs] = made
+                    found[i, count] = made
     return found
 
 

@@ -69,6 +69,6 @@ LEVER = Lever(
     name="fold",
     sentence="An image that 1x1 kernels read is seen as lines of 64 pixels.",
     evidence=Evidence.COMBINED,
-    jobs=1,
+    jobs=(1,),
     alternatives=_alternatives,
 )

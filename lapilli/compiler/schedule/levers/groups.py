@@ -80,7 +80,7 @@ LEVER = Lever(
     name="groups",
     sentence="A depthwise convolution on V7 is done in groups of channels, each over its planes.",
     evidence=Evidence.COMBINED,
-    jobs=1,
+    jobs=(1,),
     alternatives=_alternatives,
     generations=(7,),
 )

@@ -44,14 +44,14 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Lever:
-    """``jobs``: how many jobs its window has. ``alternatives``: other jobs that give the same bytes
-    where the window's results lie; none where the lever does not apply. ``sentence`` and
+    """``jobs``: how many jobs its windows may have. ``alternatives``: other jobs that give the same
+    bytes where the window's results lie; none where the lever does not apply. ``sentence`` and
     ``evidence`` are for the reader of docs/schedules.md; ``generations``: where it applies."""
 
     name: str
     sentence: str
     evidence: Evidence
-    jobs: int
+    jobs: tuple[int, ...]
     alternatives: Callable[[Window], Iterator[Alternative]]
     generations: tuple[int, ...] = (7, 8)
     experimental: bool = False

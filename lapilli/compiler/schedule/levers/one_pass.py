@@ -7,7 +7,7 @@ loops can do both at once; the border on the right and below is then the NN unit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lapilli.compiler.encode import moves
 from lapilli.compiler.jobs import ImageSize, NnJob, TpJob, View
@@ -18,20 +18,49 @@ def _alternatives(window: Window) -> Iterator[Alternative]:
     transpose, reshuffle, consumer = window.jobs
     if not (isinstance(transpose, TpJob) and transpose.kind == "transpose"):
         return
-    if not (isinstance(reshuffle, TpJob) and unpadded(reshuffle) and isinstance(consumer, NnJob)):
+    if not (isinstance(reshuffle, TpJob) and isinstance(consumer, NnJob)):
         return
-    if transpose.size is None or not all(window.alone[:2]):
+    read = reshuffled(reshuffle, consumer)
+    if transpose.size is None or read is None or read.top > 1 or not all(window.alone[:2]):
         return
-    for cores in range(1, window.chip.tp_cores + 1):
-        pieces = moves.to_parities(transpose.size, transpose.instructions[0].fields["in_zp"], cores)
+    border = read.top, read.left
+    half = moves.halved(transpose.size, *border)
+    zero_point = transpose.instructions[0].fields["in_zp"]
+    # A row of border is one more slice, which recorded operations fetch on several cores only.
+    odd = read.top or (read.top + transpose.size.rows) % 2
+    for cores in range(2 if odd else 1, window.chip.tp_cores + 1):
+        pieces = moves.to_parities(transpose.size, zero_point, cores, *border)
         if len(pieces) < cores:
             return
-        half = half_size(transpose.size)
         planes = View(reshuffle.target.storage, reshuffle.target.offset, half.plane * half.channels)
         move = replace(
             reshuffle, source=transpose.source, target=planes, instructions=pieces, size=None
         )
         yield Alternative((move, replace(consumer, source=planes, input_size=half)))
+
+
+@dataclass(frozen=True)
+class Reshuffled:
+    """What a reshuffle makes of ``source``: ``result``, whose planes have ``top`` rows and ``left``
+    columns of border in front."""
+
+    source: ImageSize
+    result: ImageSize
+    top: int
+    left: int
+
+
+def reshuffled(reshuffle: TpJob, consumer: NnJob) -> Reshuffled | None:
+    """The geometry of a reshuffle that ``consumer`` reads; None if the job is none."""
+    if reshuffle.kind != "reshuffle" or reshuffle.size is None:
+        return None
+    first = reshuffle.instructions[0].fields
+    return Reshuffled(
+        reshuffle.size,
+        consumer.input_size,
+        -first["in_window_y_start"],
+        -first["in_window_x_start"],
+    )
 
 
 def unpadded(reshuffle: TpJob) -> bool:
@@ -45,15 +74,10 @@ def unpadded(reshuffle: TpJob) -> bool:
     return size is not None and starts == (0, 0) and not size.columns % 2 and not size.rows % 2
 
 
-def half_size(size: ImageSize) -> ImageSize:
-    """The four parities of an image as planes."""
-    return ImageSize(size.columns // 2, size.rows // 2, 4 * size.channels)
-
-
 LEVER = Lever(
     name="one-pass",
     sentence="A strided first layer's image is rearranged in one TP operation instead of two.",
     evidence=Evidence.COMBINED,
-    jobs=3,
+    jobs=(3,),
     alternatives=_alternatives,
 )

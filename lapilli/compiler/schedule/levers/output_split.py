@@ -56,7 +56,7 @@ LEVER = Lever(
     name="output-split",
     sentence="Kernels that don't fit the on-chip memory are done in parts of the output channels.",
     evidence=Evidence.COMBINED,
-    jobs=1,
+    jobs=(1,),
     alternatives=_alternatives,
     generations=(7,),
 )

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lapilli.compiler.encode import moves
 from lapilli.compiler.jobs import Kernels, NnJob, TpJob, View
 from lapilli.compiler.schedule.levers.lever import Alternative, Evidence, Lever, Window
-from lapilli.compiler.schedule.levers.one_pass import half_size, unpadded
+from lapilli.compiler.schedule.levers.one_pass import unpadded
 
 
 def _alternatives(window: Window) -> Iterator[Alternative]:
@@ -28,7 +29,7 @@ def _alternatives(window: Window) -> Iterator[Alternative]:
     # 1x1 jobs of tall images have their sides changed over.
     if not all(window.alone[:2]) or reshuffle.size != made:
         return
-    half = half_size(reshuffle.size)
+    half = moves.halved(reshuffle.size)
     planes = View(reshuffle.target.storage, reshuffle.target.offset, half.plane * half.channels)
     yield Alternative(
         (
@@ -80,6 +81,6 @@ LEVER = Lever(
     name="parity",
     sentence="The job in front of a strided convolution writes the parities of rows and columns.",
     evidence=Evidence.COMBINED,
-    jobs=3,
+    jobs=(3,),
     alternatives=_alternatives,
 )

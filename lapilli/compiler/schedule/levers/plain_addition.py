@@ -32,7 +32,7 @@ LEVER = Lever(
     name="plain-addition",
     sentence="An addition on V7 has kernels of one tap instead of four.",
     evidence=Evidence.COMBINED,
-    jobs=1,
+    jobs=(1,),
     alternatives=_alternatives,
     generations=(7,),
 )

@@ -11,6 +11,7 @@ from lapilli.compiler.schedule.levers import (
     groups,
     one_pass,
     output_split,
+    own_border,
     parity,
     plain_addition,
     tp_cores,
@@ -20,6 +21,7 @@ from lapilli.errors import UsageError
 
 LEVERS: tuple[Lever, ...] = (
     one_pass.LEVER,
+    own_border.LEVER,
     parity.LEVER,
     tp_cores.LEVER,
     plain_addition.LEVER,

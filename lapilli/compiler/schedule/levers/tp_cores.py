@@ -28,6 +28,6 @@ LEVER = Lever(
     name="tp-cores",
     sentence="Changes of layout are split over all TP cores.",
     evidence=Evidence.COMBINED,
-    jobs=1,
+    jobs=(1,),
     alternatives=_alternatives,
 )
