@@ -100,7 +100,8 @@ def work_of(
         for part in program.parts
         for instruction in reader.read(part.commands, memory_of(part.buffers))
     ]
-    return tuple(work), host_work(graph, judge_all(graph, chip, options.rules))
+    verdicts = judge_all(graph, chip, options.rules)
+    return tuple(work), host_work(graph, [verdict.supported for verdict in verdicts])
 
 
 def states(chip: Chip) -> list[State]:

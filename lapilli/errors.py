@@ -50,6 +50,13 @@ class Unsupported(LapilliError):
     exit_code = ExitCode.UNSUPPORTED
 
 
+class NothingForTheNpu(Unsupported, ModelError):
+    """A model of which the NPU takes no operator: well formed, and fine on the CPU.
+
+    It is a ModelError too, so that whoever goes on with the next file then does.
+    """
+
+
 class DeviceError(LapilliError):
     """No device, or a device that refused or failed."""
 

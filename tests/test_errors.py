@@ -29,6 +29,7 @@ def test_exit_codes_are_those_scripts_rely_on() -> None:
     assert errors.UsageError("").exit_code == 2
     assert errors.ModelError("").exit_code == 3
     assert errors.Unsupported("").exit_code == 4
+    assert errors.NothingForTheNpu("").exit_code == 4
     assert errors.DeviceError("").exit_code == 5
     assert errors.ResultsDiffer("").exit_code == 6
     assert errors.HangError("").exit_code == 7

@@ -88,6 +88,9 @@ KEYS = {
 `samples` (how many) and their `source`, `jobs`, `units` (whether channels have units of their own),
 `output_steps` (mean difference), `decibels`, `same_first` (samples with the same first class), and
 `layers`, each with `operator`, `kind`, `jobs`, `exact`, `share` of the noise and `decibels`.
+`blocking` (null if nothing stays on the CPU): `operators` (count), `macs` and `mac_share` that do,
+and `rules`, those with most multiplications first, each with `rule`, `kind`, `allowed`, what was
+`found` first, `remedy`, the `operators` that break it and their `macs`.
 """,
     "cache list": """
 `folder` and `limit_bytes` (null if no program is kept), `bytes` (of all), and `entries`, each with
@@ -102,7 +105,9 @@ KEYS = {
 `name`, `shape`, `dtype`), `operators` (count), `npu_operators` (indices in the .tflite),
 `npu_kinds` (counts by kind), `cpu_operators` (for each `index`, `kind`, `reason`, `rule`),
 `partitions` (lists of indices), `times_ms` (`load`, `compile`, `first_run`, `run`), `runs` and
-`notes`: what was assumed about pictures and labels, as on standard error.
+`notes`: what was assumed about pictures and labels, as on standard error; `board`, what an
+inference is modelled to take on the chip that was emulated, and `blocking`, both as in `benchmark
+--json`.
 
 For classifiers `classes`: the best ones, each with `class`, `label` and `score`. For detectors
 `picture` (`width`, `height`), `threshold`, `best_score` and `detections`, each with `class`,

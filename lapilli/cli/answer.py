@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from lapilli.cli.text import clean, colours_wanted, count, shape, width, wrapped
+from lapilli.compiler.blocking import Blocking
+from lapilli.profile.board_time import BoardTime
 
 HEAD = 9
 """Columns of the words on the left."""
@@ -24,8 +26,11 @@ LISTED = 6
 """Operators named before an ellipsis."""
 
 
-def show(report: dict[str, Any]) -> None:
-    """Print the report of a run."""
+def show(
+    report: dict[str, Any], board: BoardTime | None, blocked: Blocking | None, path: str
+) -> None:
+    """Print the report of a run. ``board``: what a board is modelled to take for it, if it was
+    emulated; ``blocked``: what stays on the CPU of the model at ``path``."""
     if "classes" in report:
         _show_classes(report)
     elif "detections" in report:
@@ -35,9 +40,14 @@ def show(report: dict[str, Any]) -> None:
     click.echo()
     _show_placement(report)
     _show_times(report)
+    if board is not None:
+        _block("Board", f"{board.line}; how sure: {board.evidence.short}")
     for key, head in (("image", "Picture"), ("output", "Outputs")):
         if key in report:
             click.echo(f"{head:<{HEAD}}{clean(report[key])}")
+    if blocked is not None:
+        chip = f" --chip {board.chip}" if board is not None else ""
+        _block("Next", f"lapilli explain {clean(path)}{chip}")
 
 
 def _show_classes(report: dict[str, Any]) -> None:
@@ -102,11 +112,11 @@ def _block(head: str, text: str) -> None:
 def _show_placement(report: dict[str, Any]) -> None:
     kinds = ", ".join(f"{number}{GLUE}{kind}" for kind, number in report["npu_kinds"].items())
     parts = count(len(report["partitions"]), "part")
-    _block(
-        "NPU",
+    placed = (
         f"{len(report['npu_operators'])} of {count(report['operators'], 'operator')} on "
-        f"{report['device']} in {parts}: {kinds}",
+        f"{report['device']} in {parts}: {kinds}"
     )
+    _block("NPU", placed if report["npu_operators"] else "nothing: all of it ran on the CPU")
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for operator in report["cpu_operators"]:
         rule = operator["rule"]
@@ -116,9 +126,19 @@ def _show_placement(report: dict[str, Any]) -> None:
     if not groups:
         _block("CPU", "nothing")
     head = "CPU"
-    for (rule, _), operators in groups.items():
+    for (rule, _), operators in _by_cost(groups, report["blocking"]):
         _block(head, _other_kinds(operators) if rule == "operator" else _refused(operators))
         head = ""
+
+
+def _by_cost(
+    groups: dict[tuple[str, str], list[dict[str, Any]]], blocked: dict[str, Any] | None
+) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """What most multiplications are left to the CPU for comes first."""
+    rules = [rule["rule"] for rule in blocked["rules"]] if blocked else []
+    return sorted(
+        groups.items(), key=lambda item: rules.index(item[0][0]) if item[0][0] in rules else 1 << 30
+    )
 
 
 def _other_kinds(operators: list[dict[str, Any]]) -> str:
@@ -146,7 +166,7 @@ def _show_times(report: dict[str, Any]) -> None:
     runs = report["runs"]
     more = "a further one" if runs == 1 else f"fastest of {runs} more"
     text = f"loading {load}, compiling {compiling}, first inference {first}, {more} {later}"
-    if report["device"].startswith("emulator:"):
+    if report["npu_operators"] and report["device"].startswith("emulator:"):
         text += " (emulated on this computer: no measure of the NPU's speed)"
     _block("Time", text)
 

@@ -11,6 +11,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, text
+from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.errors import UsageError
 from lapilli.litert import runtime as litert
@@ -101,10 +102,10 @@ def benchmark(
         source = list(inputs) or "random values, seed 0"
         click.echo(json.dumps({"input": source, "notes": notes, **to_json(report)}, indent=2))
     else:
-        _print(report)
+        _print(report, model)
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, path: str) -> None:
     click.echo(
         text.clean(
             f"{report.model} on {report.device}, {report.runtime}: {report.npu_operators} of "
@@ -127,5 +128,23 @@ def _print(report: Report) -> None:
         for line in text.wrapped(f"  {LABELS[name].split(',')[0]:<15}", meaning, text.width()):
             click.echo(line)
     click.echo()
+    _print_board(report)
+    chip = report.board.chip if report.board else None
+    for line in remaining(report.blocking, path, chip, text.width()):
+        click.echo(line)
     click.echo(f"Init has {report.compile} us of compiling for the NPU.")
     click.echo(report.timings())
+
+
+def _print_board(report: Report) -> None:
+    """What the times above are on an emulator, and what a board is modelled to take."""
+    if report.board is None:
+        return
+    lines = (
+        "The times here are this computer's, which emulates the NPU: no measure of its speed.",
+        f"On a board, {report.board.line}.",
+        report.board.evidence.sentence,
+    )
+    for sentence in lines:
+        for line in text.wrapped("", sentence, text.width()):
+            click.echo(line)

@@ -14,8 +14,10 @@ from lapilli.cache.programs import program_of, store_for
 from lapilli.cache.units import keeper
 from lapilli.cli import options, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
+from lapilli.cli.remaining import remaining
 from lapilli.cli.text import say
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.blocking import blocking
 from lapilli.compiler.program_size import MOST_ADDRESSES, MOST_BYTES
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import Verdict, left_over
@@ -159,8 +161,12 @@ def compile_command(
     )
     text.say(graph.remarks)
     click.echo(_line(summary), err=True)
+    blocked = blocking(graph, verdicts)
+    for line in remaining(blocked, model, found.name, text.width()):
+        click.echo(line, err=True)
     if as_json:
         told = {**_json(summary, prepared), "notes": list(graph.remarks)}
+        told["blocking"] = blocked.to_dict() if blocked else None
         click.echo(json.dumps(told, indent=2))
 
 

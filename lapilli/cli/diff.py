@@ -7,15 +7,14 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from lapilli.answers.inputs import PictureWish, read_all
-from lapilli.cli import options, text
+from lapilli.cli import options, progress, text
 from lapilli.cli.per_channel import per_channel_of, show_layers
+from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
 from lapilli.diff.layers import diff
@@ -100,7 +99,7 @@ def diff_command(
     notes = [*graph.remarks]
     notes += [note for each in given or () for note in each.notes]
     text.say(notes)
-    with _progress() as progress, litert.native_messages():
+    with progress.bar("comparing") as advance, litert.native_messages():
         found = diff(
             content,
             device,
@@ -110,7 +109,7 @@ def diff_command(
             reference=reference,
             tolerance=tolerance,
             seed=seed,
-            progress=progress,
+            progress=advance,
             per_channel=per_channel_of(per_channel, calibration, graph, content),
             name=Path(model).name,
         )
@@ -118,7 +117,7 @@ def diff_command(
     if as_json:
         click.echo(json.dumps({"input": source, "notes": notes, **to_json(found)}, indent=2))
     else:
-        _print(found, source, histogram)
+        _print(found, source, histogram, model)
     if csv_file is not None:
         _write_csv(csv_file, found)
     if plot is not None:
@@ -143,27 +142,6 @@ def _judge(found: Diff) -> None:
         )
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, steps: None
-        return
-    import os
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn())
-    # A second way to the terminal: the first is closed to keep the runtime's messages away.
-    with (
-        os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream,
-        Progress(*columns, console=Console(file=stream), transient=True) as bar,
-    ):
-        task = bar.add_task("", total=None)
-        yield lambda done, steps: bar.update(task, completed=done, total=steps)
-
-
 def _write_csv(path: str, found: Diff) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
@@ -176,7 +154,7 @@ def _write_csv(path: str, found: Diff) -> None:
 # --------------------------------------------------------------------------------------- the table
 
 
-def _print(found: Diff, source: str, histogram: bool) -> None:
+def _print(found: Diff, source: str, histogram: bool, path: str) -> None:
     width = text.width()
     reference = found.reference
     by = ""
@@ -207,6 +185,8 @@ def _print(found: Diff, source: str, histogram: bool) -> None:
         click.echo()
     for alone in (True, False):
         _wrapped(f"{_side(alone):<14}", _verdict(found, alone), width)
+    for line in remaining(found.blocking, path, found.chip, width):
+        click.echo(line)
 
 
 def _side(alone: bool) -> str:

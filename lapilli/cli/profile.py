@@ -10,6 +10,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish
 from lapilli.cli import options, text
+from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.device.counters import Counters
 from lapilli.errors import UsageError
@@ -85,6 +86,8 @@ def profile(
         click.echo(json.dumps(report, indent=2))
         return
     for line in report_lines(found, sort, jobs, text.width()):
+        click.echo(line)
+    for line in remaining(found.blocking, path, found.chip, text.width()):
         click.echo(line)
 
 

@@ -20,7 +20,7 @@ from lapilli.answers.inputs import Input, PictureWish, is_array, read_all
 from lapilli.answers.label_formats import Names
 from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
-from lapilli.cli import answer, hang, options
+from lapilli.cli import answer, hang, options, progress
 from lapilli.cli.text import count, say
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import ON_HOST
@@ -30,6 +30,7 @@ from lapilli.litert import runtime as litert
 from lapilli.litert.inference import Inference, Times
 from lapilli.model.graph import Values
 from lapilli.model.input_shapes import Shapes
+from lapilli.profile.board_time import board_time_of
 
 DEFAULT_TOP = 5
 DEFAULT_THRESHOLD = 0.5
@@ -146,9 +147,10 @@ def run(
     wishes = Wishes(wanted, top, threshold, save_image, output, save_hang)
     _check_wishes(wishes)
     names = label_files.load(labels) if labels is not None else None
-    with litert.native_messages():
+    with progress.status("loading and compiling"), litert.native_messages():
         inference = Inference(
             model,
+            cpu_alone=not strict,
             shapes=shapes,
             device=device,
             schedule=schedule,
@@ -166,8 +168,12 @@ def run(
         found = _task(inference, wishes, inputs)
         loaded = read_all(inference.graph, inference.content, inputs, picture_wish)
         inference.feed([each.values for each in loaded])
-        with hang.saving(save_hang), litert.native_messages():
-            times = inference.run_timed(runs)
+        with (
+            hang.saving(save_hang),
+            progress.status("first inference") as tell,
+            litert.native_messages(),
+        ):
+            times = inference.run_timed(runs, tell)
         chosen = _labels(inference, found, names, labels)
         reading = _read(inference, found, _size(inference, loaded), chosen.names, wishes)
         notes = [
@@ -178,7 +184,12 @@ def run(
         notes += _unnamed(reading, chosen)
         loss = inference.delegate.loss
         notes += [] if loss is None else [loss.line]
+        board, blocked = board_time_of(inference), inference.blocking
+        if not inference.npu_operators:
+            notes.append(_cpu_alone(inference))
         report = _report(inference, reading, times) | {"runs": runs, "notes": notes}
+        report["board"] = board.to_dict() if board else None
+        report["blocking"] = blocked.to_dict() if blocked else None
         if output is not None:
             report["output"] = _save(output, inference.outputs())
         if save_image is not None:
@@ -189,7 +200,7 @@ def run(
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        answer.show(report)
+        answer.show(report, board, blocked, model)
 
 
 # ----------------------------------------------------------------------------------- before the run
@@ -227,6 +238,14 @@ def _refuse_cpu_operators(inference: Inference) -> None:
             f"{inference.graph.name}: --strict, but {count(len(left), 'operator')} would stay on "
             f"the CPU; the first is operator {first.index}, {first.kind}: {first.reason}"
         )
+
+
+def _cpu_alone(inference: Inference) -> str:
+    found = inference.blocking
+    return (
+        f"there is nothing in {inference.graph.name} that the NPU takes, so all of it ran on the "
+        f"CPU. {found.reason if found else ''}".rstrip()
+    )
 
 
 def _task(inference: Inference, wishes: Wishes, inputs: Sequence[str]) -> Task:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lapilli.compiler import memory_plan, program_size, verdict
 from lapilli.compiler import partition as partitioning
+from lapilli.compiler.blocking import blocking
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
@@ -31,7 +32,7 @@ from lapilli.compiler.units.report import Loss
 from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import Verdict
-from lapilli.errors import ModelError, Unsupported, UsageError
+from lapilli.errors import NothingForTheNpu, Unsupported, UsageError
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
 from lapilli.hw.nn import Caching
 from lapilli.model.graph import Graph
@@ -289,11 +290,12 @@ def prepare(
     requantise: Callable[[Graph, Sequence[Sequence[int]]], Requantised] | None = None,
 ) -> Prepared:
     """Judge, partition, and see to per-channel weights, by ``requantise`` if somebody else knows
-    how; raises ModelError if the NPU takes none of the operators."""
+    how; raises NothingForTheNpu if the NPU takes none of the operators."""
     verdicts = options.verdicts(graph, chip)
     if not any(found.supported for found in verdicts):
-        first = verdicts[0].reason if verdicts else "it has no operators"
-        raise ModelError(f"{graph.name}: the NPU takes none of its operators; the first: {first}")
+        blocked = blocking(graph, verdicts)
+        reason = f" {blocked.reason}" if blocked is not None else ""
+        raise NothingForTheNpu(f"{graph.name}: the NPU takes none of its operators.{reason}")
     partitions = partitioning.partition(graph, [found.supported for found in verdicts])
     parts = tuple(part for part in partitions if part.on_npu)
     try:
@@ -332,7 +334,7 @@ def compile_graph(
     model_digest: str = "",
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Program:
-    """All parts of a graph; raises ModelError if the NPU takes none of its operators."""
+    """All parts of a graph; raises NothingForTheNpu if the NPU takes none of its operators."""
     prepared = prepare(graph, chip, options)
     return compile_prepared(prepared, chip, schedule, model_digest, options)
 

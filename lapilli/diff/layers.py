@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
+from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY, PerChannel
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import (
@@ -24,7 +25,7 @@ from lapilli.compiler.stages import (
     schedule_named,
 )
 from lapilli.compiler.units.report import Loss
-from lapilli.compiler.verdict import Verdict, fused, judge_all
+from lapilli.compiler.verdict import fused, judge_all, with_host
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.diff import interpreters
@@ -32,7 +33,13 @@ from lapilli.diff.backends import Repeater, SeenNpu
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS, TensorValues
 from lapilli.diff.records import Diff, Layer, Reference
 from lapilli.diff.statistics import Difference, difference, total
-from lapilli.errors import DeviceError, ModelError, Unsupported, UsageError
+from lapilli.errors import (
+    DeviceError,
+    ModelError,
+    NothingForTheNpu,
+    Unsupported,
+    UsageError,
+)
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.litert.backend import positions_of
@@ -90,6 +97,7 @@ def diff(
             layers,
             yardstick,
             loss,
+            run.blocking,
         )
     finally:
         if isinstance(device, str):
@@ -128,10 +136,11 @@ class _Comparison:
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
         self.verdicts = judge_all(graph, device.chip)
         self.fused = fused(graph, device.chip)
+        self.blocking = blocking(graph, with_host(graph, self.verdicts))
         if not any(verdict.supported for verdict in self.verdicts):
-            raise ModelError(
+            raise NothingForTheNpu(
                 f"{graph.name}: the NPU takes none of its {len(self.verdicts)} operators, so there "
-                f"is nothing to compare; {_refusal(graph, self.verdicts)}"
+                f"is nothing to compare. {self.blocking.reason if self.blocking else ''}".rstrip()
             )
         self._kernels = reference
         self._made = tuple(
@@ -255,16 +264,6 @@ class _Comparison:
             interpreters.invoke(interpreter, inputs, name, repeater)
             values.update(interpreters.results(interpreter, [t for t in wanted if t not in values]))
         return values, parts
-
-
-def _refusal(graph: Graph, verdicts: Sequence[Verdict]) -> str:
-    """Why the NPU takes nothing, by one operator: what a convolution lacks tells more than that a
-    reshape is no convolution."""
-    pairs = list(zip(graph.operators, verdicts, strict=True))
-    telling = [pair for pair in pairs if pair[1].rule != "operator"] or pairs
-    for operator, verdict in telling:
-        return f"operator {operator.index}, {operator.kind}: {verdict.reason}"
-    return "it has no operators"
 
 
 def _compare(

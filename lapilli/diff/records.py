@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lapilli.compiler.blocking import Blocking
 from lapilli.compiler.units.report import Loss
+from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.diff.statistics import Difference, total
 from lapilli.model.graph import Tensor
 
@@ -57,7 +59,8 @@ class Layer:
 class Diff:
     """The whole report, layers in execution order. ``yardstick``: the same tensors by the CPU
     kernels that ``YARDSTICKS`` names, against the reference, accumulated; None if the runtime can't
-    tell. ``loss``: what one scale a layer costs where the model has more."""
+    tell. ``loss``: what one scale a layer costs where the model has more. ``blocking``: what
+    stays on the CPU, and why."""
 
     model: str
     device: str
@@ -68,6 +71,12 @@ class Diff:
     layers: tuple[Layer, ...]
     yardstick: Difference | None
     loss: Loss | None = None
+    blocking: Blocking | None = None
+
+    @property
+    def chip(self) -> str | None:
+        """Of an emulated device; a board's is not noted."""
+        return self.device[len(EMULATOR_PREFIX) :] if is_emulator(self.device) else None
 
     def first_over(self, alone: bool) -> Layer | None:
         """The first layer whose difference exceeds the tolerance, or None."""

@@ -28,7 +28,8 @@ def to_json(found: Diff) -> dict[str, Any]:
     zero). ``summary``: for both the total over all layers, ``over_tolerance`` (the operators) and
     ``first_over_tolerance``. ``yardstick``: the same total for the CPU kernels it names in
     ``reference`` against the reference, or null. ``per_channel``: what one scale a layer costs
-    where the model has more, against the model itself, or null. ``definitions`` says what is what.
+    where the model has more, against the model itself, or null. ``blocking``: what stays
+    on the CPU and why, or null. ``definitions`` says what is what.
     """
     reference = found.reference
     return {
@@ -50,6 +51,7 @@ def to_json(found: Diff) -> dict[str, Any]:
         if found.yardstick is None
         else {"reference": YARDSTICKS[reference.name], **_total_json(found.yardstick)},
         "per_channel": None if found.loss is None else found.loss.to_dict(),
+        "blocking": None if found.blocking is None else found.blocking.to_dict(),
         "definitions": {"alone": ALONE, "accumulated": ACCUMULATED, **DEFINITIONS_BY_KEY},
     }
 

@@ -24,6 +24,7 @@ from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.options import Options, refuse_unknown
 from lapilli.litert.program_backend import ProgramBackend
 from lapilli.litert.session import Session
+from lapilli.program.device import Device
 
 
 def _backend_for(options: Options) -> Backend:
@@ -159,6 +160,12 @@ class Delegate:
         """The compiled part of each of ``partitions``."""
         main = self._session.main
         return () if main is None else tuple(main.parts.values())
+
+    @property
+    def device(self) -> Device | None:
+        """The device that is open; None for a backend without one."""
+        found: Device | None = getattr(self._session.backend, "device", None)
+        return found
 
     @property
     def compile_seconds(self) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lapilli.errors import LapilliError, ModelError
+from lapilli.compiler.blocking import Blocking, blocking
+from lapilli.errors import LapilliError, ModelError, NothingForTheNpu
 from lapilli.litert import runtime as litert
 from lapilli.litert.delegate import Delegate
 from lapilli.model import tflite
@@ -49,11 +51,13 @@ class Inference:
         *,
         num_threads: int | None = None,
         shapes: Shapes | None = None,
+        cpu_alone: bool = False,
         **options: Any,
     ) -> None:
         """``shapes``: of inputs that are to have others than the file says. ``options`` are the
         delegate's; ``num_threads`` is for LiteRT's CPU operators, None leaves the choice to it.
-        Raises the delegate's errors, or ModelError if the NPU would have nothing to do."""
+        Raises the delegate's errors, or NothingForTheNpu if the NPU would have nothing to do and
+        the CPU may not do it ``cpu_alone``."""
         start = time.perf_counter()
         self.content = tflite.read_file(model, shapes)
         self.graph: Graph = tflite.parse(self.content, Path(model).name)
@@ -61,7 +65,8 @@ class Inference:
         self.delegate = Delegate(**options, _raises_itself=True)
         try:
             self._interpreter = self._build(num_threads)
-            self._check()
+            if not cpu_alone:
+                self._check()
         except BaseException:
             self.delegate.close()
             raise
@@ -74,16 +79,10 @@ class Inference:
         """An interpreter whose delegate takes nothing would be a CPU run by another name."""
         if self.delegate.partitions:
             return
-        verdicts = self.delegate.verdicts
-        refused = [(i, v) for i, v in enumerate(verdicts) if not v.supported]
-        # What a convolution lacks tells more than that a reshape is no convolution.
-        telling = [(i, v) for i, v in refused if getattr(v, "rule", "") != "operator"]
-        reason = "it has no operators."
-        for i, verdict in (telling or refused)[:1]:
-            reason = f"operator {i}, {self.graph.operators[i].kind}: {verdict.reason}"
-        raise ModelError(
-            f"{self.graph.name}: the NPU takes none of its {len(verdicts)} operators; "
-            f"{reason} What it takes: uint8 models quantised per tensor"
+        found = self.blocking
+        raise NothingForTheNpu(
+            f"{self.graph.name}: the NPU takes none of its "
+            f"{len(self.graph.operators)} operators. {found.reason if found else ''}".rstrip()
         )
 
     def _build(self, threads: int | None) -> Any:
@@ -130,10 +129,15 @@ class Inference:
             raise litert_failure(error, self.graph.name, self.delegate) from error
         return time.perf_counter() - start
 
-    def run_timed(self, repeat: int = 1) -> Times:
-        """A first inference and ``repeat`` more."""
+    def run_timed(self, repeat: int = 1, tell: Callable[[str], None] | None = None) -> Times:
+        """A first inference and ``repeat`` more; ``tell`` gets what is done now."""
+        say = tell or (lambda text: None)
+        say("first inference")
         first = self.run()
-        later = min(self.run() for _ in range(max(repeat, 1)))
+        later = math.inf
+        for number in range(max(repeat, 1)):
+            say(f"inference {number + 2} of {max(repeat, 1) + 1}")
+            later = min(later, self.run())
         return Times(self.load_seconds, self.compile_seconds, first, later)
 
     def outputs(self) -> tuple[Values, ...]:
@@ -146,6 +150,14 @@ class Inference:
     def npu_operators(self) -> tuple[int, ...]:
         """Indices of the operators that ran on the NPU."""
         return tuple(sorted(i for part in self.delegate.partitions for i in part))
+
+    @property
+    def blocking(self) -> Blocking | None:
+        """What stays on the CPU and why; None if nothing does, or if the delegate did not ask."""
+        verdicts = self.delegate.verdicts
+        return (
+            blocking(self.graph, verdicts) if len(verdicts) == len(self.graph.operators) else None
+        )
 
     def cpu_operators(self) -> tuple[CpuOperator, ...]:
         """The others, with reasons."""

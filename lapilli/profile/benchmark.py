@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.cache.programs import store_for
+from lapilli.compiler.blocking import Blocking
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
@@ -27,6 +28,7 @@ from lapilli.litert.inference import Inference
 from lapilli.model import tflite
 from lapilli.model.graph import Values
 from lapilli.model.input_shapes import Shapes
+from lapilli.profile.board_time import BoardTime, board_time_of
 from lapilli.program.program import Part
 
 SCHEMA_VERSION = 1
@@ -95,7 +97,9 @@ class Spent:
 @dataclass(frozen=True)
 class Report:
     """One benchmark. ``init`` is everything in front of the first inference, ``compile`` the NPU
-    compiler's share of it; microseconds. ``spent`` is about the inferences of ``regular``."""
+    compiler's share of it; microseconds. ``spent`` is about the inferences of ``regular``.
+    ``board``: what an inference is modelled to take on the chip that was emulated, None on a board;
+    ``blocking``: what stays on the CPU and why."""
 
     model: str
     device: str
@@ -110,6 +114,8 @@ class Report:
     warmup: Phase
     regular: Phase
     spent: Spent
+    board: BoardTime | None = None
+    blocking: Blocking | None = None
 
     @property
     def first_inference(self) -> int:
@@ -268,6 +274,8 @@ class Benchmark(Inference):
             warmup=warmup,
             regular=regular,
             spent=Spent(in_device, in_parts - in_device, max(regular.average - in_parts, 0.0)),
+            board=board_time_of(self),
+            blocking=self.blocking,
         )
 
     def _phase(
@@ -307,7 +315,10 @@ def to_json(report: Report) -> dict[str, Any]:
     ``compile_us``, the compiler's part of it; ``first_inference_us``; ``warmup`` and ``inference``,
     each with ``count``, ``first``, ``curr`` (the last), ``min``, ``max``, ``avg`` and ``std``;
     ``spent_us``: the average inference by ``device``, ``python`` and ``cpu``. ``definitions`` says
-    what these are.
+    what these are. ``board``: what an inference is modelled to take on the chip that was emulated,
+    or null on a board: ``chip``, ``npu_seconds``, ``host_seconds``, ``inference_seconds`` with
+    ``_low`` and ``_high``, ``frames_a_second``, ``evidence``. ``blocking``: what stays on the CPU,
+    and why, or null.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -325,6 +336,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "warmup": _phase_json(report.warmup),
         "inference": _phase_json(report.regular),
         "spent_us": {name: round(value, 1) for name, value in vars(report.spent).items()},
+        "board": report.board.to_dict() if report.board else None,
+        "blocking": report.blocking.to_dict() if report.blocking else None,
         "definitions": SPENT,
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+from lapilli.compiler.blocking import Blocking
 from lapilli.device.counters import Counters
 from lapilli.program.program import MemoryUse
 from lapilli.timing.cycles import Bound, Cycles
@@ -191,7 +192,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Profile:
-    """One model on one chip. ``edges``: (row, row) from producer to consumer."""
+    """One model on one chip. ``edges``: (row, row) from producer to consumer. ``blocking``: what
+    stays on the CPU and why, if operators are known."""
 
     model: str
     source: str
@@ -206,6 +208,7 @@ class Profile:
     edges: tuple[tuple[int, int], ...]
     output_names: Mapping[int, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    blocking: Blocking | None = None
 
     def seconds(self, cycles: int) -> float:
         """Of the NPU's clock."""

@@ -217,7 +217,7 @@ def fit_explained(
 ) -> ChipFit:
     """What an explanation lacks: compiled by the best schedule, and timed."""
     verdicts = [line.verdict for line in report.operators]
-    work = host_work(graph, verdicts)
+    work = host_work(graph, [verdict.supported for verdict in verdicts])
     npu, bounds, memory = 0.0, {}, Memory(0, 0, 0)
     if report.on_npu:
         options = compiler.CompileOptions(per_channel=per_channel)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lapilli.model.graph import Graph
 from lapilli.model.macs import macs
@@ -14,13 +13,13 @@ _SCORES = 1
 """Which of its inputs has the scores."""
 
 
-def host_work(graph: Graph, verdicts: Sequence[Any]) -> HostWork:
-    """Multiplications of what the NPU does not take, and scores that a detector looks at; the
-    other operators are in what every inference takes."""
+def host_work(graph: Graph, on_npu: Sequence[bool]) -> HostWork:
+    """Multiplications of operators that are not ``on_npu`` (in order), and scores that a detector
+    looks at; the other operators are in what every inference takes."""
     left = scores = 0
-    for operator, verdict in zip(graph.operators, verdicts, strict=True):
+    for operator, taken in zip(graph.operators, on_npu, strict=True):
         if operator.kind == POST_PROCESSING and len(operator.inputs) > _SCORES:
             scores += graph.tensors[operator.inputs[_SCORES]].size
-        elif not verdict.supported:
+        elif not taken:
             left += macs(graph, operator)
     return HostWork(left, scores)

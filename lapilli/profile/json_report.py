@@ -59,6 +59,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
             for segment in profile.segments
         ],
         "edges": [list(edge) for edge in profile.edges],
+        "blocking": profile.blocking.to_dict() if profile.blocking else None,
         "notes": list(profile.notes),
     }
 

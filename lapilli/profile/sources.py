@@ -20,6 +20,7 @@ from lapilli.answers.inputs import (
 from lapilli.cache.programs import program_of, store_for
 from lapilli.cache.units import keeper
 from lapilli.compiler import stages as compiler
+from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
@@ -121,7 +122,8 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
                 raise
     more = [note for each in given for note in each.notes]
     found = profile_graph(graph, chip, program.parts, subject, measured)
-    return replace(found, notes=(*graph.remarks, *found.notes, *more))
+    left = blocking(graph, prepared.verdicts)
+    return replace(found, notes=(*graph.remarks, *found.notes, *more), blocking=left)
 
 
 def _litert_installed() -> bool:

@@ -81,5 +81,5 @@ def test_a_failed_compile_keeps_the_old_program(program: Path) -> None:
 def test_compiling_a_float_model_is_an_invalid_file(folder: Path) -> None:
     (folder / "float.tflite").write_bytes(float_model())
     result = call("compile", "float.tflite")
-    assert_one_line(result, ExitCode.INVALID_FILE, "takes none of its operators", "float32")
+    assert_one_line(result, ExitCode.UNSUPPORTED, "takes none of its operators", "float32")
     assert not (folder / "float.lapilli").exists()

@@ -15,6 +15,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from command_line import call
 from models import ModelBuilder
 from places import DIGITS, IMPORTABLE
 from shared_data import shared_data
@@ -189,6 +190,7 @@ def test_json_has_everything(folder: Path) -> None:
     assert set(report) == {
         *("model", "device", "task", "classes", "outputs", "operators", "npu_operators"),
         *("npu_kinds", "cpu_operators", "partitions", "times_ms", "runs", "notes"),
+        *("board", "blocking"),
     }
     assert set(report["times_ms"]) == {"load", "compile", "first_run", "run"}
     assert report["task"] == "classification"
@@ -381,12 +383,29 @@ def test_strict_with_nothing_on_the_cpu(folder: Path) -> None:
     assert "CPU      nothing" in result.stdout
 
 
-def test_a_model_with_nothing_for_the_npu(folder: Path) -> None:
-    """It would be a CPU run by another name."""
-    code, text = failure(folder / "float.tflite", "--input", folder / "grey.png")
-    assert code == ExitCode.INVALID_FILE
+def test_a_model_with_nothing_for_the_npu_runs_on_the_cpu_and_says_so(folder: Path) -> None:
+    result = ok(folder / "float.tflite", "--input", folder / "grey.png")
+    assert "NPU      nothing: all of it ran on the CPU" in result.stdout
+    assert "there is nothing in float.tflite that the NPU takes, so all of it" in result.stderr
+    assert "float32" in result.stderr
+    assert "emulated on this computer" not in result.stdout and "Board" not in result.stdout
+    code, text = failure(folder / "float.tflite", "--input", folder / "grey.png", "--strict")
+    assert code == ExitCode.UNSUPPORTED
     assert "takes none of its 1 operators" in text
-    assert "float32" in text
+
+
+def test_the_boards_modelled_time_stands_beside_the_emulators(folder: Path) -> None:
+    sample = folder / "digit.npy"
+    np.save(sample, np.zeros((1, 16, 16, 1), np.uint8))
+    result = ok(DIGITS, "--input", sample)
+    words = " ".join(result.stdout.split())
+    assert "no measure of the NPU's speed) Board modelled for the a311d: " in words
+    assert "how sure: fitted, 4 % rms, worst 7 %" in words
+    assert words.endswith(f"Next lapilli explain {DIGITS} --chip a311d")
+    report = json.loads(ok(DIGITS, "--input", sample, "--json").stdout)
+    profile = json.loads(call("profile", DIGITS, "--no-run", "--json").stdout)
+    assert report["board"]["npu_seconds"] == profile["totals"]["npu_seconds"]
+    assert report["blocking"] == profile["blocking"]
 
 
 def test_a_model_that_litert_refuses(folder: Path) -> None:
@@ -408,7 +427,7 @@ def test_missing_and_broken_models(folder: Path) -> None:
 def test_one_line_and_no_traceback_in_a_terminal(folder: Path) -> None:
     """The whole program once: LiteRT's own messages do not get between ours."""
     for arguments, code in (
-        (["float.tflite", "--input", "grey.png"], ExitCode.INVALID_FILE),
+        (["float.tflite", "--input", "grey.png", "--strict"], ExitCode.UNSUPPORTED),
         (["one.tflite", "--input", "missing.png"], ExitCode.INVALID_FILE),
         (["one.tflite", "--input", "grey.png", "--top", "0"], ExitCode.USAGE),
         (["one.tflite", "--input", "grey.png", "--task", "detection"], ExitCode.USAGE),

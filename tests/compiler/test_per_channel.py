@@ -11,7 +11,7 @@ from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, as_if_one_scale
 from lapilli.compiler.stages import CompileOptions, chip_named, compile_graph, prepare
 from lapilli.compiler.units.options import UnitOptions
 from lapilli.diff.layers import diff
-from lapilli.errors import ModelError
+from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
 from lapilli.model.rewriting import rewritten
@@ -51,7 +51,7 @@ def test_there_is_one_job_a_layer_as_in_the_per_tensor_model(
 
 
 def test_left_alone_they_stay_on_the_cpu(graph: Graph) -> None:
-    with pytest.raises(ModelError, match="the NPU takes none"):
+    with pytest.raises(Unsupported, match="the NPU takes none"):
         prepare(_convolutions(graph), chip_named("a311d"), CompileOptions(per_channel=LEFT_ALONE))
 
 

@@ -11,7 +11,7 @@ from shared_data import shared_data
 from lapilli.compiler import verdict as judging
 from lapilli.compiler.operators.registry import BY_KIND
 from lapilli.compiler.stages import compile_graph
-from lapilli.errors import ModelError
+from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Activation, Graph, Padding, Quantization
 
@@ -96,11 +96,11 @@ def test_other_operators_are_named() -> None:
 
 def test_a_graph_of_which_nothing_is_taken_is_an_error() -> None:
     graph = by_hand.convolution(activation=Activation.OTHER)
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(Unsupported) as caught:
         compile_graph(graph, chip())
     told = str(caught.value)
-    assert told.startswith("by hand: the NPU takes none of its operators; the first: A fused ")
-    assert told.endswith("Found: other.")
+    assert told.startswith("by hand: the NPU takes none of its operators. A fused ")
+    assert told.endswith("Broken by operator 0. Found first: other.")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from lapilli.diff.records import ACCUMULATED, ALONE, Diff
 from lapilli.diff.report import CSV_COLUMNS, to_csv, to_json
 from lapilli.diff.statistics import HISTOGRAM_NAMES, difference
 from lapilli.emulator.machine import EmulatedDevice
-from lapilli.errors import Fault, ModelError, UsageError
+from lapilli.errors import Fault, Unsupported, UsageError
 from lapilli.hw.chips import Chip, find_by_name
 from lapilli.litert.inference import Inference
 from lapilli.model import tflite
@@ -213,7 +213,7 @@ def test_a_model_without_anything_for_the_npu_is_refused() -> None:
     builder = ModelBuilder()
     image = builder.input((1, 4, 4, 3), scale=0.02, zero_point=128)
     pooled = pool(builder, "AVERAGE_POOL_2D", image, 1, stride=3)
-    with pytest.raises(ModelError, match="nothing to compare"):
+    with pytest.raises(Unsupported, match="nothing to compare"):
         diff(builder.build([pooled]))
 
 
