@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,16 @@ def resident_kilobytes() -> int:
     return int(fields[1]) * 4
 
 
+@pytest.fixture
+def only_new_objects() -> Iterator[None]:
+    """Collections look at what a test makes, not at all that the tests before it left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("only_new_objects")
 def test_a_hundred_cycles_do_not_leak() -> None:
     model = small_model(64)
 
