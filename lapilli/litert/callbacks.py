@@ -1,8 +1,8 @@
 """The functions that the runtime calls, made with ctypes: a delegate's and its kernels'.
 
-Nothing may be raised into C: every callback ends in a status. The ctypes functions for them, the
-constants below, are made once and never freed, so there is no moment at which the runtime holds an
-address of code that is gone.
+Nothing may be raised into C: every callback ends in a status; ``raising`` knows a way around. The
+ctypes functions for them, the constants below, are made once and never freed, so there is no moment
+at which the runtime holds an address of code that is gone.
 
 Who keeps whom alive: the structure's ``data_`` and each kernel's ``user_data`` are addresses of
 Python objects. The runtime owns one reference to each kernel, from ``init`` to ``free``, and a
@@ -13,11 +13,17 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from lapilli.errors import LapilliError
 from lapilli.litert import tflite_c
+from lapilli.litert.raising import (
+    RaisedLater,
+    from_its_entry,
+    is_from_outside,
+    python_is_below,
+    raising,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +56,7 @@ class DelegateCalls(Protocol):
         ``structure``: the TfLiteDelegate that the runtime was given."""
 
     def new_kernel(self, parameters: Any, /) -> KernelCalls:
-        """A kernel for the partition in the TfLiteDelegateParams."""
+        """A kernel for the partition in the TfLiteDelegateParams; never raises."""
 
     def free_kernel(self, kernel: Any, /) -> None:
         """The runtime is done with it. While Python shuts down this may find no global names."""
@@ -78,23 +84,43 @@ def kernel_registration() -> Any:
 # --- Errors ---------------------------------------------------------------------------------------
 
 
-def _attempt(pointer: Any, delegate: DelegateCalls, action: Callable[[], object]) -> int:
-    """Do it; an error goes to the runtime's log and the delegate, and becomes kTfLiteError."""
-    try:
-        action()
-    except BaseException as error:  # also KeyboardInterrupt: there is C code between us and it
-        _log.debug("failed in a delegate callback", exc_info=True)
+class TellLater(Exception):
+    """Raised by a callback that failed with ``error`` and copes with that: the runtime is not to
+    know, only who runs it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _failed(pointer: Any, delegate: DelegateCalls, caught: BaseException) -> Any:
+    """What a callback returns, with a plus sign in front (see ``raising``), after an exception.
+
+    An error goes to the runtime's log and the delegate, and becomes kTfLiteError. What comes from
+    outside, as from a signal's handler, is raised in the program as itself.
+    """
+    _log.debug("failed in a delegate callback", exc_info=True)
+    later = isinstance(caught, TellLater)
+    error = caught.error if isinstance(caught, TellLater) else caught
+    outside = is_from_outside(error)
+    if not isinstance(error, RaisedLater):
         delegate.error = error
-        pointer.contents.ReportError(pointer, _message(error))
-        _forget_frames(error)
-        return tflite_c.Status.ERROR
-    return tflite_c.Status.OK
+    for each in (caught, error):
+        _forget_frames(each)
+    if (later or outside) and python_is_below():
+        return raising(error if outside else RaisedLater(_text(error)))
+    pointer.contents.ReportError(pointer, _message(error))
+    return tflite_c.Status.OK if later else tflite_c.Status.ERROR
+
+
+def _text(error: BaseException) -> str:
+    text = str(error) if isinstance(error, LapilliError) else f"{type(error).__name__}: {error}"
+    return f"lapilli: {text}"
 
 
 def _message(error: BaseException) -> bytes:
     """The reason as a C format string without conversions, short enough for the runtime."""
-    text = str(error) if isinstance(error, LapilliError) else f"{type(error).__name__}: {error}"
-    encoded = f"lapilli: {text}".replace("\0", " ").encode("utf-8", "replace")
+    encoded = _text(error).replace("\0", " ").encode("utf-8", "replace")
     if len(encoded) > _MESSAGE_BYTES:
         encoded = encoded[:_MESSAGE_BYTES].decode("utf-8", "ignore").encode() + b" ..."
     return encoded.replace(b"%", b"%%") + b"\n"
@@ -121,32 +147,46 @@ def _delegate_at(structure: Any) -> DelegateCalls:
     return delegate
 
 
-def _prepare_delegate(pointer: Any, structure: Any) -> int:
-    delegate = _delegate_at(structure)
-    return _attempt(pointer, delegate, lambda: delegate.prepare(pointer, structure))
+def _prepare_delegate(pointer: Any, structure: Any) -> Any:
+    try:
+        _delegate_at(structure).prepare(pointer, structure)
+        return tflite_c.Status.OK
+    except BaseException as error:
+        return +_failed(pointer, _delegate_at(structure), error)
 
 
-def _init_kernel(_pointer: Any, parameters: Any, _length: int) -> int | None:
+def _init_kernel(_pointer: Any, parameters: Any, _length: int) -> int:
     """A kernel, owned by the runtime. Init can't fail in C: who had kernels made raises ``error``
     afterwards."""
-    delegate = _delegate_at(parameters.contents.delegate)
     try:
-        kernel = delegate.new_kernel(parameters.contents)
-    except BaseException as error:
-        delegate.error = error
-        return None
+        return _owned_kernel(parameters.contents)
+    except BaseException as error:  # of a signal, before anything was done
+        _delegate_at(parameters.contents.delegate).error = error
+        return _owned_kernel(parameters.contents)
+
+
+def _owned_kernel(parameters: Any) -> int:
+    kernel = _delegate_at(parameters.delegate).new_kernel(parameters)
     _INCREASE(kernel)
     return id(kernel)
 
 
-def _prepare_kernel(pointer: Any, node: Any) -> int:
-    kernel: KernelCalls = _object_at(node.contents.user_data)
-    return _attempt(pointer, kernel.owner, lambda: kernel.prepare(pointer.contents))
+def _prepare_kernel(pointer: Any, node: Any) -> Any:
+    try:
+        kernel: KernelCalls = _object_at(node.contents.user_data)
+        kernel.prepare(pointer.contents)
+        return tflite_c.Status.OK
+    except BaseException as error:
+        return +_failed(pointer, _object_at(node.contents.user_data).owner, error)
 
 
-def _invoke_kernel(pointer: Any, node: Any) -> int:
-    kernel: KernelCalls = _object_at(node.contents.user_data)
-    return _attempt(pointer, kernel.owner, lambda: kernel.invoke(pointer.contents))
+def _invoke_kernel(pointer: Any, node: Any) -> Any:
+    try:
+        kernel: KernelCalls = _object_at(node.contents.user_data)
+        kernel.invoke(pointer.contents)
+        return tflite_c.Status.OK
+    except BaseException as error:
+        return +_failed(pointer, _object_at(node.contents.user_data).owner, error)
 
 
 _INCREASE = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("Py_IncRef", ctypes.pythonapi))
@@ -172,10 +212,10 @@ def _free_kernel(
         decrease(kernel)
 
 
-_PREPARE_DELEGATE = tflite_c.DelegatePrepareFunction(_prepare_delegate)
-_INIT_KERNEL = tflite_c.KernelInitFunction(_init_kernel)
-_PREPARE_KERNEL = tflite_c.KernelFunction(_prepare_kernel)
-_INVOKE_KERNEL = tflite_c.KernelFunction(_invoke_kernel)
+_PREPARE_DELEGATE = tflite_c.DelegatePrepareFunction(from_its_entry(_prepare_delegate))
+_INIT_KERNEL = tflite_c.KernelInitFunction(from_its_entry(_init_kernel))
+_PREPARE_KERNEL = tflite_c.KernelFunction(from_its_entry(_prepare_kernel))
+_INVOKE_KERNEL = tflite_c.KernelFunction(from_its_entry(_invoke_kernel))
 _FREE_KERNEL = tflite_c.KernelFreeFunction(_free_kernel)
 for _function in (_PREPARE_DELEGATE, _INIT_KERNEL, _PREPARE_KERNEL, _INVOKE_KERNEL, _FREE_KERNEL):
     _INCREASE(_function)

@@ -81,9 +81,12 @@ class Delegate:
     One Delegate may serve several interpreters; ``partitions``, ``verdicts``, ``parts`` and
     ``compile_seconds`` are about the one made last, and of a model with several subgraphs about the
     first. Of a model without such tensors the runtime applies the delegate again when inputs are
-    resized, which compiles again; if ``allocate_tensors()`` raises then, the runtime has given that
-    interpreter's whole graph back to the CPU (``partitions`` is empty), where further calls of it
-    would run.
+    resized, which compiles again, and gives to the CPU what the NPU can't do now, with a warning.
+    If ``allocate_tensors()`` raises then, as with ``strict``, every ``invoke()`` raises the same,
+    until inputs are resized to something that can be done.
+
+    What a handler of signals raises while the NPU works, KeyboardInterrupt for one, comes out of
+    ``invoke()`` as itself; the next inference starts anew.
     """
 
     def __init__(

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
-from lapilli.errors import DeviceError, Unsupported
+from lapilli.errors import DeviceError, LapilliError, Unsupported
 from lapilli.litert.backend import Backend, Counted, Loaded
-from lapilli.litert.callbacks import DelegateCalls
+from lapilli.litert.callbacks import DelegateCalls, TellLater
 from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.preparation import Preparation
 from lapilli.litert.runtime_graph import Partition, resize, tensor_at, values_of, view
@@ -37,12 +37,18 @@ class Border:
     def current(self, context: Any) -> NDArray[Any]:
         """The tensor's memory now; a new view only if it moved."""
         tensor = context.tensors[self.index]
-        if tensor.data != self.address or self.values is None:
+        values = self.values
+        if tensor.data != self.address or values is None:
             if not tensor.data:
                 raise DeviceError(f"tensor {self.index} has no memory")
-            self.values = view(tensor.data, self.shape, self.dtype)
+            values = self.values = view(tensor.data, self.shape, self.dtype)
             self.address = tensor.data
-        return self.values
+        if tensor.bytes != values.nbytes:
+            raise DeviceError(
+                f"tensor {self.index} has {tensor.bytes} bytes, not the {values.nbytes} that its "
+                "operators were prepared for; allocate tensors again"
+            )
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +82,9 @@ class Kernel:
         self._inputs = tuple(i for i in partition.inputs if tensors[i].data is None)
         self._shapes = tuple(tensors[i].shape for i in self._inputs)
         self._ready: Ready | None = None
+        self._failure: BaseException | None = None
         self._others: dict[Shapes, Ready] = {}
-        # The parts of a graph are listed in the order of its partitions, compiled or not.
-        preparation.parts[partition.operators] = None
+        preparation.expect(partition.operators)
 
     def prepare(self, context: Any) -> None:
         """Compile and load for the shapes that the inputs have now, and give the outputs theirs.
@@ -86,29 +92,41 @@ class Kernel:
         Without dynamic tensors there is one set of shapes: at a resize the runtime takes all
         delegates back and applies them anew. With them it comes here whenever shapes change.
         """
+        self._failure = None
         try:
             shapes = tuple(values_of(tensor_at(context, i).dims) for i in self._inputs)
-            if self._ready is None or shapes != self._shapes:
-                self._get_ready(shapes)
-            assert self._ready is not None
-            for border in self._ready.outputs:
+            ready = self._ready
+            if ready is None or shapes != self._shapes:
+                ready = self._get_ready(shapes)
+            for border in ready.outputs:
                 if values_of(tensor_at(context, border.index).dims) != border.shape:
                     resize(context, border.index, border.shape)
-        except BaseException:
-            if not self._preparation.dynamic:
-                # The runtime now gives the whole graph back to the CPU.
-                self._preparation.parts.clear()
+        except BaseException as error:
+            self._fail(error)
             raise
 
-    def _get_ready(self, shapes: Shapes) -> None:
+    def _fail(self, error: BaseException) -> None:
+        """Raises, unless the runtime has to learn of it."""
+        self._failure = error
+        if self._preparation.dynamic:
+            return  # The kernels stay, and are prepared again for other shapes.
+        if isinstance(error, LapilliError) or not self._preparation.again:
+            self._preparation.parts.clear()
+        if self._preparation.again:
+            # An error would have the runtime give the whole graph back to the CPU for good.
+            raise TellLater(error) from None
+
+    def _get_ready(self, shapes: Shapes) -> Ready:
         """For inputs of these shapes, as before if they were there lately."""
         before, self._ready = self._ready, None
         if before is not None:
             self._others[self._shapes] = before
         self._shapes = shapes
-        self._ready = self._others.pop(shapes, None) or self._compiled(shapes)
+        ready = self._others.pop(shapes, None) or self._compiled(shapes)
+        self._ready = ready
         while len(self._others) > MOST_KEPT:
             self._others.pop(next(iter(self._others))).loaded.close()
+        return ready
 
     def _compiled(self, shapes: Shapes) -> Ready:
         preparation, partition = self._preparation, self._partition
@@ -120,9 +138,7 @@ class Kernel:
         preparation.compile_seconds += time.perf_counter() - start
         preparation.account(partition.operators, part)
         loaded = self._backend.load(part)
-        preparation.parts[partition.operators] = part
-        if None not in preparation.parts.values() and not preparation.dynamic:
-            preparation.graph = None
+        preparation.compiled(partition.operators, part)
         tensors = graph.tensors
         inputs, outputs = (
             tuple(Border(i, tensors[i].shape, tensors[i].dtype) for i in indices)
@@ -134,7 +150,10 @@ class Kernel:
         """Inputs to the device, run, outputs back."""
         ready = self._ready
         if ready is None:
-            raise DeviceError("invoked without having been prepared")
+            if isinstance(self._failure, LapilliError):
+                raise self._failure
+            # A signal came while it was prepared.
+            ready = self._get_ready(self._shapes)
         loaded = ready.loaded
         start = time.perf_counter()
         for border in ready.inputs:

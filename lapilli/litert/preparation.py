@@ -18,9 +18,9 @@ class Preparation:
     """One graph in one interpreter; each partition is entered by its kernel.
 
     ``graph`` is dropped, with its copies of the constants, once everything is compiled, unless it
-    has ``dynamic`` tensors: then kernels follow shapes that change. ``parts``:
-    the compiled part of each partition, by its operators; ``host_parts``: operators done on the
-    host; ``loss``: what per-channel weights cost. With ``profile`` its ``outline``, the
+    has ``dynamic`` tensors: then kernels follow shapes that change. ``again``: inputs were resized.
+    ``parts``: the compiled part of each partition, by its operators; ``host_parts``: operators done
+    on the host; ``loss``: what per-channel weights cost. With ``profile`` its ``outline``, the
     graph without constants, stays, and ``nodes`` has the times of the last inference's nodes.
     ``program_bytes``: what all parts take together.
     """
@@ -35,6 +35,21 @@ class Preparation:
     nodes: tuple[NodeTimes, ...] = ()
     dynamic: bool = False
     program_bytes: int = 0
+    again: bool = False
+    _waiting: set[tuple[int, ...]] = field(default_factory=set)
+
+    def expect(self, operators: tuple[int, ...]) -> None:
+        """There will be a part of these. Parts are listed in the order of the graph's partitions,
+        compiled or not."""
+        self.parts[operators] = None
+        self._waiting.add(operators)
+
+    def compiled(self, operators: tuple[int, ...], part: Any) -> None:
+        """Here it is."""
+        self.parts[operators] = part
+        self._waiting.discard(operators)
+        if not self._waiting and not self.dynamic:
+            self.graph = None
 
     @property
     def operators(self) -> int:

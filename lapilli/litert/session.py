@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from lapilli.compiler.verdict import with_host
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import choice
 from lapilli.litert.backend import Backend
-from lapilli.litert.callbacks import kernel_registration, structure_of
+from lapilli.litert.callbacks import TellLater, kernel_registration, structure_of
 from lapilli.litert.host_kernel import HostKernel
 from lapilli.litert.kernel import Kernel
 from lapilli.litert.options import COMPILED, Options
 from lapilli.litert.preparation import Preparation
 from lapilli.litert.program_backend import ProgramBackend
+from lapilli.litert.refusal import Refusal
 from lapilli.litert.runtime_graph import (
     Partition,
     forget_marks,
@@ -36,6 +37,8 @@ from lapilli.model.settle import settled_anew
 from lapilli.postprocess.plan import Plan
 
 _log = logging.getLogger(__name__)
+AnyKernel: TypeAlias = Kernel | HostKernel | Refusal
+Maker: TypeAlias = Callable[[Partition], AnyKernel]
 
 _NOT_PRESENTED = (
     "LiteRT did not apply the delegate. It refuses to where a tensor's shape is known only at run "
@@ -58,8 +61,12 @@ class Session:
         self._raises_itself = raises_itself
         self._lock = threading.RLock()
         self._preparations: dict[int, Preparation] = {}
-        self._make: Callable[[Partition], Kernel | HostKernel] | None = None
+        self._make: Maker | None = None
+        self._replacing = False
+        self._anew = False
+        self._places: set[int] = set()
         self._kernels = 0
+        self._open = True
         self._closed = False
         self._for_fixed_shapes = structure_of(self)
         self._for_dynamic_tensors = structure_of(self, DelegateFlags.ALLOW_DYNAMIC_TENSORS)
@@ -84,6 +91,7 @@ class Session:
         with self._lock:
             self._demand_open()
             self._preparations = {}
+            self._anew = True
             # Prepare clears it. If the runtime does not come that far it tells nobody why.
             self.error = Unsupported(_NOT_PRESENTED)
 
@@ -94,39 +102,69 @@ class Session:
     # --------------------------------------------------------------------- what the runtime calls
 
     def prepare(self, pointer: Any, structure: Any) -> None:
-        """Read the graph, decide, and let the runtime replace what the NPU takes."""
+        """Read the graph, decide, and let the runtime replace what the NPU takes.
+
+        What fails when inputs were resized is kept for the inferences: an error would have the
+        runtime take all delegates back for good.
+        """
         with self._lock:
-            self._demand_open()
-            self.error = None
-            dynamic = bool(structure.contents.flags & DelegateFlags.ALLOW_DYNAMIC_TENSORS)
-            graph = read_graph(pointer)
-            forget_marks(pointer.contents, graph)
-            unsure: frozenset[int] = frozenset()
-            if dynamic:
-                graph, unsure = settled_anew(graph, {})
-            claimed = self.backend.operators if isinstance(self.backend, ProgramBackend) else ()
-            wanted = self.options.postprocess
-            plans = choice.for_the_host(pointer, graph, claimed, unsure) if wanted else ()
-            on_host = [index for plan in plans for index in plan.operators]
-            chosen = self._choose(pointer, graph, on_host)
-            verdicts, taken = chosen.verdicts, chosen.operators
-            outline = owned(graph, ()) if self.options.profile else None
-            kept = owned(chosen.graph, taken)
-            preparation = Preparation(kept, verdicts, outline=outline, dynamic=dynamic)
-            preparation.loss, preparation.compile_seconds = chosen.loss, chosen.seconds
-            preparation.host_parts = tuple(plan.operators for plan in plans)
-            before = self._preparations.get(ctypes.addressof(pointer.contents))
-            self._preparations[ctypes.addressof(pointer.contents)] = preparation
-            if self.options.strict:
-                choice.refuse_leftovers(graph, verdicts, [*taken, *on_host])
-            if before is not None or not self._raises_itself:
-                choice.tell(graph, verdicts, taken, 0 if before is None else before.operators)
-            if taken:
-                npu = partial(self._npu_kernel, preparation)
-                self._replace(pointer, structure, preparation, taken, npu)
-            for plan in plans:
-                host = partial(self._host_kernel, graph, plan)
-                self._replace(pointer, structure, preparation, plan.operators, host)
+            self.error, self._replacing = None, False
+            place = ctypes.addressof(pointer.contents)
+            again = place in self._places
+            if self._anew:
+                self._anew, again = False, False
+            self._places.add(place)
+            try:
+                self._demand_open()
+                self._apply(pointer, structure, again)
+            except BaseException as error:
+                if not again or self._replacing:
+                    raise
+                self._preparations[place] = Preparation(None, self._verdicts_of(place))
+                operators = [operator.index for operator in read_graph(pointer).operators]
+                self._replace(pointer, structure, operators, partial(self._refusal, error))
+                raise TellLater(error) from None
+
+    def _verdicts_of(self, place: int) -> tuple[Any, ...]:
+        known = self._preparations.get(place)
+        return () if known is None else known.verdicts
+
+    def _apply(self, pointer: Any, structure: Any, again: bool) -> None:
+        """Without regard to errors. ``again``: inputs were resized."""
+        dynamic = bool(structure.contents.flags & DelegateFlags.ALLOW_DYNAMIC_TENSORS)
+        graph = read_graph(pointer)
+        forget_marks(pointer.contents, graph)
+        unsure: frozenset[int] = frozenset()
+        if dynamic:
+            graph, unsure = settled_anew(graph, {})
+        claimed = self.backend.operators if isinstance(self.backend, ProgramBackend) else ()
+        wanted = self.options.postprocess
+        plans = choice.for_the_host(pointer, graph, claimed, unsure) if wanted else ()
+        on_host = [index for plan in plans for index in plan.operators]
+        chosen = self._choose(pointer, graph, on_host)
+        verdicts, taken = chosen.verdicts, chosen.operators
+        preparation = Preparation(
+            owned(chosen.graph, taken),
+            verdicts,
+            outline=owned(graph, ()) if self.options.profile else None,
+            dynamic=dynamic,
+            again=again,
+        )
+        preparation.loss, preparation.compile_seconds = chosen.loss, chosen.seconds
+        preparation.host_parts = tuple(plan.operators for plan in plans)
+        place = ctypes.addressof(pointer.contents)
+        known = self._preparations.get(place)
+        before = 0 if known is None else known.operators
+        self._preparations[place] = preparation
+        if self.options.strict:
+            choice.refuse_leftovers(graph, verdicts, [*taken, *on_host])
+        if again or not self._raises_itself:
+            choice.tell(graph, verdicts, taken, before)
+        if taken:
+            self._replace(pointer, structure, taken, partial(self._npu_kernel, preparation))
+        for plan in plans:
+            host = partial(self._host_kernel, graph, plan)
+            self._replace(pointer, structure, plan.operators, host)
 
     def _choose(self, pointer: Any, graph: Graph, on_host: Sequence[int]) -> choice.Chosen:
         """What the NPU takes, and the graph that it is compiled from."""
@@ -149,16 +187,9 @@ class Session:
         supported = choice.supported(graph, verdicts)
         return choice.worth_taking(pointer, supported, self.options.min_partition)
 
-    def _replace(
-        self,
-        pointer: Any,
-        structure: Any,
-        preparation: Preparation,
-        operators: Sequence[int],
-        make: Callable[[Partition], Kernel | HostKernel],
-    ) -> None:
+    def _replace(self, pointer: Any, structure: Any, operators: Sequence[int], make: Maker) -> None:
         """Have the runtime ask for a kernel for each partition of ``operators``, by ``make``."""
-        self._make = make
+        self._make, self._replacing = make, True
         try:
             status = pointer.contents.ReplaceNodeSubsetsWithDelegateKernels(
                 pointer, kernel_registration(), int_array(operators), structure
@@ -166,15 +197,21 @@ class Session:
         finally:
             self._make = None
         if self.error is not None:
-            preparation.parts.clear()
             raise self.error
         require(status, "replace operators by kernels")
+        self._replacing = False
 
-    def new_kernel(self, parameters: Any) -> Kernel | HostKernel:
-        """For a partition of the graph being prepared; the device stays open for it."""
+    def new_kernel(self, parameters: Any) -> AnyKernel:
+        """For a partition of the graph being prepared; the device stays open for it. If there is
+        none, ``error`` says why, and one that refuses stands in for it."""
         with self._lock:
             assert self._make is not None
-            kernel = self._make(partition_of(parameters))
+            kernel: AnyKernel
+            try:
+                kernel = self._make(partition_of(parameters))
+            except BaseException as error:
+                self.error = error
+                kernel = Refusal(self, error)
             self._kernels += 1
             return kernel
 
@@ -184,20 +221,25 @@ class Session:
     def _host_kernel(self, graph: Graph, plan: Plan, partition: Partition) -> HostKernel:
         return HostKernel(self, graph, plan, self.options.postprocess == COMPILED)
 
-    def free_kernel(self, kernel: Kernel | HostKernel) -> None:
+    def _refusal(self, error: BaseException, _partition: Partition) -> Refusal:
+        return Refusal(self, error)
+
+    def free_kernel(self, kernel: AnyKernel) -> None:
         """Free its part, then close the device behind the last kernel of a closed Delegate."""
         try:
             kernel.close()
         finally:
             with self._lock:
                 self._kernels -= 1
-                if self._closed and self._kernels == 0:
-                    self.backend.close()
+                self._close_unused()
 
     def close(self) -> None:
         """Close the device, or have the last kernel do it."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                if self._kernels == 0:
-                    self.backend.close()
+            self._closed = True
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._closed and self._kernels == 0 and self._open:
+            self._open = False
+            self.backend.close()
