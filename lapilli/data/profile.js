@@ -420,6 +420,40 @@
     return section("sram", "On-chip SRAM over time", hint, null, svg, entries);
   }
 
+  // ------------------------------------------------------------------------------ tensors in memory
+
+  // Where tensors lie and how long; the buffers of a part one above the other.
+  function tensors() {
+    const known = parts.filter((part) => part.memory && part.memory.regions.length);
+    if (!known.length) return "";
+    const largest = Math.max(...known.map((part) => part.memory.bytes));
+    const height = 190;
+    const bottom = height - 18;
+    const y = (address) => bottom - (address / largest) * (bottom - 6);
+    const svg = timeDrawing("tensors-drawing", "Tensors in memory over time", height, (x, width) => {
+      const found = ticks(0, largest / 1024, 4).flatMap((at) => [
+        drawn("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(at * 1024), y2: y(at * 1024) }),
+        drawn("text", { class: "faint", x: LEFT - 6, y: y(at * 1024) + 4, "text-anchor": "end" }, bytes(at * 1024)),
+      ]);
+      for (const region of known.flatMap((part) => part.memory.regions)) {
+        const [first, last] = [jobs[region.first_job], jobs[region.last_job]];
+        const top = y(region.start + region.bytes);
+        const made = span(x, width, jobTime(first, 0), jobTime(last, last.cycles), top,
+          Math.max(y(region.start) - top - 1, 1), "of-image");
+        if (!made) continue;
+        const lines = () => [
+          `${bytes(region.bytes)} at ${bytes(region.start)}`,
+          `from job ${first.job} to job ${last.job}`,
+        ];
+        found.push(pointing(made, title(operators[first.row]), lines, first.row));
+      }
+      return found;
+    });
+    const sum = (key) => known.reduce((total, part) => total + part.memory[key], 0);
+    const hint = `${bytes(sum("bytes"))}; a buffer for each tensor would be ${bytes(sum("bytes_apart"))}`;
+    return section("tensors", "Tensors in memory over time", hint, null, svg);
+  }
+
   // ------------------------------------------------------------------------------------ operators
 
   const COLUMNS = [
@@ -663,6 +697,7 @@
     bounds(),
     timeline(),
     sram(),
+    tensors(),
     table(),
     element("div", { class: "pair" }, roofline(), graph()),
     tip,

@@ -74,6 +74,15 @@ def _memory(part: PartRecord) -> Row | None:
         "bytes_apart": found.apart,
         "bytes_alive": found.alive,
         "alive_by_job": list(found.by_job),
+        "regions": [
+            {
+                "first_job": part.jobs.start + region.first,
+                "last_job": part.jobs.start + region.last,
+                "start": region.offset,
+                "bytes": region.size,
+            }
+            for region in found.regions
+        ],
     }
 
 

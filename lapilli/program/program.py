@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +99,13 @@ class Region:
 @dataclass(frozen=True)
 class MemoryUse:
     """What a part's tensors take. ``taken``: bytes of their buffers; ``apart``: what a buffer for
-    each would take; ``by_job``: what each instruction needs to be there."""
+    each would take; ``by_job``: what each instruction needs to be there; ``regions``: the part's,
+    with offsets as if its tensors' buffers lay one behind another."""
 
     taken: int
     apart: int
     by_job: tuple[int, ...]
+    regions: tuple[Region, ...] = ()
 
     @property
     def alive(self) -> int:
@@ -133,7 +136,9 @@ class Part:
         """What its tensors take; None if that is not known."""
         if not self.regions:
             return None
-        held = {region.buffer for region in self.regions}
+        held = sorted({region.buffer for region in self.regions})
+        ends = accumulate(self.buffers[i].size for i in held)
+        starts = dict(zip(held, (0, *ends), strict=False))
         changes = np.zeros(len(self.jobs) + 1, np.int64)
         for region in self.regions:
             changes[region.first] += region.size
@@ -142,6 +147,7 @@ class Part:
             sum(self.buffers[i].size for i in held),
             sum(-(-region.size // PAGE) * PAGE for region in self.regions),
             tuple(changes.cumsum()[:-1].tolist()),
+            tuple(replace(r, offset=starts[r.buffer] + r.offset) for r in self.regions),
         )
 
     def job_words(self, job: Job) -> Words:

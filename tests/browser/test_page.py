@@ -76,10 +76,29 @@ def test_pages_load_without_complaint_and_fit(
         assert browser.value("document.documentElement.scrollWidth") <= width
         rows = browser.value("document.querySelectorAll('#operators tbody tr').length")
         assert rows == len(profile.operators)
-        for drawing in ("timeline", "sram", "roofline", "graph"):
+        for drawing in ("timeline", "sram", "tensors", "roofline", "graph"):
             assert browser.value(f"document.querySelector('#{drawing}-drawing').children.length")
         colour = browser.value("getComputedStyle(document.body).backgroundColor")
         assert colour == {"light": "rgb(244, 245, 247)", "dark": "rgb(17, 21, 27)"}[scheme]
+
+
+def test_tensors_lie_where_and_as_long_as_the_program_says(browser: Chromium, folder: Path) -> None:
+    """As high above the ground as their address, and from their first job to their last."""
+    profile = digits()
+    browser.open(page(folder, profile, "digits"))
+    memory, jobs = profile.parts[0].memory, profile.jobs
+    assert memory is not None and len(memory.regions) > 3
+    boxes = browser.value(
+        "[...document.querySelectorAll('#tensors-drawing rect')].map((r) =>"
+        " ['x', 'y', 'width', 'height'].map((name) => Number(r.getAttribute(name))))"
+    )
+    assert len(boxes) == len(memory.regions)
+    scale = max(x + width for x, _, width, _ in boxes) - min(x for x, *_ in boxes)
+    for region, (_, _, width, height) in zip(memory.regions, boxes, strict=True):
+        lasts = jobs[region.last].end - jobs[region.first].start
+        assert width == pytest.approx(max(scale * lasts / profile.npu_cycles, 0.6), abs=0.1)
+        share = region.size / memory.taken
+        assert height == pytest.approx(max(166 * share - 1, 1), abs=0.1)
 
 
 def test_a_click_on_a_head_sorts_and_another_turns_round(opened: Chromium) -> None:

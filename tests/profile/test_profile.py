@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -333,6 +334,21 @@ def test_a_program_is_profiled_without_its_model(tmp_path: Path) -> None:
     assert report["totals"]["npu_cycles"] == digits().npu_cycles
     assert len(report["operators"]) == 9
     check_sums(profile_program(program, DEVICE))
+
+
+@pytest.mark.parametrize("schedule", ["best", "reference"])
+def test_where_tensors_lie_is_in_the_report(schedule: str) -> None:
+    """Every tensor inside its part's memory, alone there while it is needed."""
+    profile = profile_of(DIGITS, schedule=schedule)
+    found = json_report.to_json(profile)["parts"][0]["memory"]
+    regions = found["regions"]
+    assert max(r["start"] + r["bytes"] for r in regions) <= found["bytes"]
+    for number, alive in enumerate(found["alive_by_job"]):
+        here = [r for r in regions if r["first_job"] <= number <= r["last_job"]]
+        assert sum(r["bytes"] for r in here) == alive <= found["bytes"]
+        here.sort(key=lambda r: r["start"])
+        for one, other in itertools.pairwise(here):
+            assert one["start"] + one["bytes"] <= other["start"]
 
 
 def test_profile_writes_all_it_is_asked_for(tmp_path: Path) -> None:
