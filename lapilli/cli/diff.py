@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lapilli.answers.inputs import PictureWish, read_all
+from lapilli.answers.results import Task
 from lapilli.cli import options, progress, text
 from lapilli.cli.per_channel import per_channel_of, show_layers
 from lapilli.cli.remaining import remaining
@@ -185,6 +186,8 @@ def _print(found: Diff, source: str, histogram: bool, path: str) -> None:
         click.echo()
     for alone in (True, False):
         _wrapped(f"{_side(alone):<14}", _verdict(found, alone), width)
+    click.echo()
+    _wrapped("", _bold(answer_line(found, source)), width)
     for line in remaining(found.blocking, path, found.chip, width):
         click.echo(line)
 
@@ -318,6 +321,40 @@ def _verdict(found: Diff, alone: bool) -> str:
         f"{len(over)} of {text.count(len(compared), 'operator')} {verb} by more than {steps}; "
         f"{_named(first, first.alone if alone else first.accumulated)}"
     )
+
+
+def answer_line(found: Diff, source: str) -> str:
+    """The verdict in a sentence or two."""
+    over = len({layer.operator for layer in found.over(alone=True)})
+    steps = text.count(found.tolerance, "step")
+    alone = f"{text.count(over, 'operator') if over else 'no operator'} alone is off by more"
+    if over > 1:
+        alone = f"{over} operators alone are off by more"
+    rest = f"{_outputs(found)}; {alone} than {steps}."
+    answer = found.answer
+    if answer is None or answer.same is None:
+        return rest[0].upper() + rest[1:]
+    both = f"{answer.npu} on the NPU, {answer.cpu} on the CPU"
+    hint = (
+        " Random values say little of that: give a picture with --input."
+        if (source.startswith("random values"))
+        else ""
+    )
+    verdict = "Same answer" if answer.same else "Another answer"
+    return f"{verdict}: {both}; {rest}{hint}"
+
+
+def _outputs(found: Diff) -> str:
+    answer = found.answer
+    if answer is None:
+        return "the outputs could not be compared"
+    if not answer.largest and not answer.largest_real:
+        return "the outputs are equal"
+    if answer.task is Task.DETECTION:
+        return f"scores and edges differ by at most {answer.largest_real:.3f}"
+    parts = [] if answer.largest is None else [text.count(answer.largest, "step")]
+    parts += [] if answer.largest_real is None else [f"{answer.largest_real:.3g}"]
+    return f"the outputs differ by at most {' and '.join(parts)}"
 
 
 def _named(layer: Layer, found: Difference | None) -> str:

@@ -33,6 +33,7 @@ from lapilli.diff.backends import Repeater, SeenNpu
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS, TensorValues
 from lapilli.diff.records import Diff, Layer, Reference
 from lapilli.diff.statistics import Difference, difference, total
+from lapilli.diff.verdict import Answer, answer_of
 from lapilli.errors import (
     DeviceError,
     ModelError,
@@ -98,6 +99,7 @@ def diff(
             yardstick,
             loss,
             run.blocking,
+            run.answer,
         )
     finally:
         if isinstance(device, str):
@@ -142,6 +144,7 @@ class _Comparison:
                 f"{graph.name}: the NPU takes none of its {len(self.verdicts)} operators, so there "
                 f"is nothing to compare. {self.blocking.reason if self.blocking else ''}".rstrip()
             )
+        self.answer: Answer | None = None
         self._kernels = reference
         self._made = tuple(
             dict.fromkeys(t for operator in graph.operators for t in operator.outputs if t >= 0)
@@ -193,6 +196,7 @@ class _Comparison:
         progress(1, steps)
         npu, parts = self._accumulated(inputs)
         progress(2, steps)
+        self.answer = answer_of(graph, {**npu, **_given(graph, cpu)}, cpu)
         layers: list[Layer] = []
         done = 2
         for operator in graph.operators:
@@ -264,6 +268,11 @@ class _Comparison:
             interpreters.invoke(interpreter, inputs, name, repeater)
             values.update(interpreters.results(interpreter, [t for t in wanted if t not in values]))
         return values, parts
+
+
+def _given(graph: Graph, values: Mapping[int, Values]) -> TensorValues:
+    """The inputs, which may be outputs, too."""
+    return {index: values[index] for index in graph.inputs if index in values}
 
 
 def _compare(

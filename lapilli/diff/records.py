@@ -8,6 +8,7 @@ from lapilli.compiler.blocking import Blocking
 from lapilli.compiler.units.report import Loss
 from lapilli.device.open import EMULATOR_PREFIX, is_emulator
 from lapilli.diff.statistics import Difference, total
+from lapilli.diff.verdict import Answer
 from lapilli.model.graph import Tensor
 
 _TITLES = {"xnnpack": "XNNPACK", "builtin": "builtin kernels", "ref": "reference kernels"}
@@ -60,7 +61,8 @@ class Diff:
     """The whole report, layers in execution order. ``yardstick``: the same tensors by the CPU
     kernels that ``YARDSTICKS`` names, against the reference, accumulated; None if the runtime can't
     tell. ``loss``: what one scale a layer costs where the model has more. ``blocking``: what
-    stays on the CPU, and why."""
+    stays on the CPU, and why. ``answer``: what a user would see on both sides, None if a side lacks
+    an output's values."""
 
     model: str
     device: str
@@ -72,6 +74,7 @@ class Diff:
     yardstick: Difference | None
     loss: Loss | None = None
     blocking: Blocking | None = None
+    answer: Answer | None = None
 
     @property
     def chip(self) -> str | None:

@@ -28,8 +28,11 @@ def to_json(found: Diff) -> dict[str, Any]:
     zero). ``summary``: for both the total over all layers, ``over_tolerance`` (the operators) and
     ``first_over_tolerance``. ``yardstick``: the same total for the CPU kernels it names in
     ``reference`` against the reference, or null. ``per_channel``: what one scale a layer costs
-    where the model has more, against the model itself, or null. ``blocking``: what stays
-    on the CPU and why, or null. ``definitions`` says what is what.
+    where the model has more, against the model itself, or null. ``verdict``: ``task``,
+    ``same_answer`` (first class or detections; null without such a reading), ``npu`` and ``cpu`` in
+    words, ``largest_output_steps``, ``largest_output_difference`` (floats) and
+    ``operators_alone_over_tolerance`` (count). ``blocking``: what stays on the CPU and why, or
+    null. ``definitions`` says what is what.
     """
     reference = found.reference
     return {
@@ -51,6 +54,10 @@ def to_json(found: Diff) -> dict[str, Any]:
         if found.yardstick is None
         else {"reference": YARDSTICKS[reference.name], **_total_json(found.yardstick)},
         "per_channel": None if found.loss is None else found.loss.to_dict(),
+        "verdict": {
+            **({} if found.answer is None else found.answer.to_dict()),
+            "operators_alone_over_tolerance": len({o.operator for o in found.over(True)}),
+        },
         "blocking": None if found.blocking is None else found.blocking.to_dict(),
         "definitions": {"alone": ALONE, "accumulated": ACCUMULATED, **DEFINITIONS_BY_KEY},
     }
