@@ -60,7 +60,8 @@ the same as `lapilli`.
 
 Where a command takes `--device`, it is one of
 
-* `emulator:CHIP`, such as `emulator:a311d`: an emulated NPU;
+* `emulator:CHIP`, such as `emulator:a311d`: an emulated NPU; `emulator-a311d` and `a311d` are the
+  same, for programs that cut names at colons;
 * a render node, such as `/dev/dri/renderD128`: a board's NPU;
 * `auto`: the first NPU of this board, never the emulator.
 """

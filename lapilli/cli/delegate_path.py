@@ -12,11 +12,12 @@ import click
 def delegate_path(as_json: bool) -> None:
     """Print the path of a shared library that exports tflite_plugin_create_delegate.
 
-    It is built at first use with the system's C compiler. Options are given as text:
+    It is built at first use with the system's C compiler. Options are given as text; more programs
+    are in docs/programs.md:
 
     \b
       benchmark_model --graph=m.tflite --external_delegate_path=$(lapilli delegate-path) \\
-          --external_delegate_options='device:emulator:a311d'
+          --external_delegate_options='device:emulator-a311d'
       load_delegate(path, {"device": "emulator:a311d"})
     """
     from lapilli.litert.plugin_build import needs_python_process, plugin_path

@@ -14,7 +14,7 @@ import numpy as np
 
 from lapilli.arrays import load_npz
 from lapilli.cli import hang, text
-from lapilli.device.open import EMULATOR_PREFIX, open_device
+from lapilli.device.open import EMULATOR_PREFIX, chosen, open_device
 from lapilli.device.replay import MOST_BYTES
 from lapilli.device.replay import replay as run
 from lapilli.errors import ModelError, UsageError
@@ -85,7 +85,9 @@ def _device_name(chip: str | None, device: str | None) -> str:
     if chip is not None and find_by_name(chip) is None:
         known = ", ".join(known.name for known in CHIPS)
         raise UsageError(f"unknown chip {chip!r}; known: {known}")
-    return device if device is not None else EMULATOR_PREFIX + (chip or DEFAULT_CHIP).lower()
+    return (
+        chosen(device) if device is not None else EMULATOR_PREFIX + (chip or DEFAULT_CHIP).lower()
+    )
 
 
 def _contents(path: str, recorded: Recording) -> dict[int, Bytes]:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from lapilli.cli import options
 from lapilli.cli.text import clean
 from lapilli.device.open import AUTO, open_device
 from lapilli.errors import UsageError
@@ -19,12 +20,7 @@ from lapilli.selftest.ladder import Result
 
 
 @click.command()
-@click.option(
-    "--device",
-    default=AUTO,
-    show_default=True,
-    help="A render node, auto (a board only), or emulator:CHIP.",
-)
+@options.device(AUTO, "A render node, auto (a board only), or emulator:CHIP.")
 @click.option(
     "--output",
     default="lapilli-selftest",

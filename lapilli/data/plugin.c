@@ -45,11 +45,12 @@ struct Entry {
 };
 static struct Entry *entries;
 
+/* To the standard error in any case: programs that run a model on the CPU when there is no delegate
+ * (benchmark_model, label_image, NNStreamer) drop what is reported to them. */
 static void tell(ReportError report, const char *text) {
+  fprintf(stderr, "lapilli: %s\n", text);
   if (report) {
     report(text);
-  } else {
-    fprintf(stderr, "lapilli: %s\n", text);
   }
 }
 

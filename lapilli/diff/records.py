@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lapilli.compiler.blocking import Blocking
 from lapilli.compiler.units.report import Loss
-from lapilli.device.open import EMULATOR_PREFIX, is_emulator
+from lapilli.device.open import emulated_chip, is_emulator
 from lapilli.diff.statistics import Difference, total
 from lapilli.diff.verdict import Answer
 from lapilli.model.graph import Tensor
@@ -79,7 +79,7 @@ class Diff:
     @property
     def chip(self) -> str | None:
         """Of an emulated device; a board's is not noted."""
-        return self.device[len(EMULATOR_PREFIX) :] if is_emulator(self.device) else None
+        return emulated_chip(self.device) if is_emulator(self.device) else None
 
     def first_over(self, alone: bool) -> Layer | None:
         """The first layer whose difference exceeds the tolerance, or None."""

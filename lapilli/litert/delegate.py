@@ -15,7 +15,7 @@ from typing import Any
 from lapilli.cache.programs import store_for
 from lapilli.compiler.schedule.search_options import SearchOptions, lever_names
 from lapilli.compiler.units.report import Loss
-from lapilli.device.open import open_device
+from lapilli.device.open import DELEGATE_HINT, HINT, chosen, open_device
 from lapilli.errors import DeviceError
 from lapilli.litert import tflite_c
 from lapilli.litert.backend import Backend, NpuBackend, Verdict
@@ -27,9 +27,17 @@ from lapilli.litert.session import Session
 from lapilli.program.device import Device
 
 
-def _backend_for(options: Options) -> Backend:
+def _opened(name: str) -> Device:
+    """The device; errors speak of the delegate's options."""
+    try:
+        return open_device(name)
+    except DeviceError as error:
+        raise type(error)(str(error).replace(HINT, DELEGATE_HINT)) from error
+
+
+def _backend_for(options: Options, raises_itself: bool) -> Backend:
     """Compiler, or program, and the open device."""
-    device = open_device(options.device)
+    device = open_device(options.device) if raises_itself else _opened(options.device)
     try:
         if options.program is not None:
             return ProgramBackend(device, options.program, options.profile)
@@ -50,7 +58,8 @@ def _backend_for(options: Options) -> Backend:
 class Delegate:
     """Give it to LiteRT: ``Interpreter(model, experimental_delegates=[Delegate(device=...)])``.
 
-    ``device``: ``emulator:<chip>``, a render node, or ``auto`` for the board's NPU.
+    ``device``: ``emulator:<chip>`` (or ``emulator-<chip>``, or the chip's name), a render node, or
+    ``auto`` for the board's NPU; None for what LAPILLI_DEVICE says, or ``auto``.
     ``schedule``: ``best``, or ``reference`` for the one that is compared with recordings.
     ``without``: levers of the best schedule that are left out, ``experimental``: ones that rest on
     a guess and are pulled (names, or a text with commas between); ``effort``: 0 to 2, how much it
@@ -91,7 +100,7 @@ class Delegate:
 
     def __init__(
         self,
-        device: str = "auto",
+        device: str | None = None,
         *,
         schedule: str = "best",
         strict: bool = False,
@@ -111,7 +120,7 @@ class Delegate:
     ) -> None:
         refuse_unknown(unknown)
         options = Options(
-            device,
+            chosen(device) if device is None or isinstance(device, str) else device,
             schedule,
             strict,
             min_partition,
@@ -127,7 +136,9 @@ class Delegate:
         )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")
-        self._session = Session(_backend or _backend_for(options), options, _raises_itself)
+        self._session = Session(
+            _backend or _backend_for(options, _raises_itself), options, _raises_itself
+        )
         self._finalizer = weakref.finalize(self, self._session.close)
 
     def _get_native_delegate_pointer(self) -> int:

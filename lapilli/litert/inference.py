@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lapilli.compiler.blocking import Blocking, blocking
+from lapilli.device.open import chosen
 from lapilli.errors import LapilliError, ModelError, NothingForTheNpu
 from lapilli.litert import runtime as litert
 from lapilli.litert.delegate import Delegate
@@ -61,7 +62,7 @@ class Inference:
         start = time.perf_counter()
         self.content = tflite.read_file(model, shapes)
         self.graph: Graph = tflite.parse(self.content, Path(model).name)
-        self.device = str(options.get("device", "auto"))
+        self.device = chosen(options.get("device"))
         self.delegate = Delegate(**options, _raises_itself=True)
         try:
             self._interpreter = self._build(num_threads)

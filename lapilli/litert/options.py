@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
@@ -18,6 +20,14 @@ _OPTIONS = (
     "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file), "
     "without and experimental (levers' names), effort (0 to 2)"
 )
+OTHERS_NAMES: Final = MappingProxyType(
+    {
+        "cache_file_path": ", which another delegate has: here it is cache, a folder",
+        "allowed_cache_mode": ", which another delegate has: here it is cache, true or false",
+        "device_id": ", which another delegate has: here it is device, a render node",
+    }
+)
+"""Options of TIM-VX's delegate for the same NPUs, and what they are called here."""
 
 
 @dataclass(frozen=True)
@@ -66,4 +76,5 @@ class Options:
 def refuse_unknown(names: Iterable[str]) -> None:
     """UsageError for the first of ``names``, which are no options."""
     for name in names:
-        raise UsageError(f"unknown option {name!r}; options are {_OPTIONS}")
+        hint = OTHERS_NAMES.get(name, "")
+        raise UsageError(f"unknown option {name!r}{hint}; options are {_OPTIONS}")

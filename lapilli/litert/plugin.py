@@ -23,7 +23,7 @@ def create(options: Mapping[str, str]) -> Delegate:
 def _parsed(key: str, value: str) -> Any:
     if key == "cache":  # or a folder
         return TRUTH.get(value.lower(), value)
-    if key in ("strict", "postprocess"):
+    if key in ("strict", "postprocess", "profile"):
         if key == "postprocess" and value == COMPILED:
             return value
         if value.lower() not in TRUTH:

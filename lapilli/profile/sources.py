@@ -23,7 +23,7 @@ from lapilli.compiler import stages as compiler
 from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
-from lapilli.device.open import EMULATOR_PREFIX, is_emulator
+from lapilli.device.open import emulated_chip, is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
 from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
@@ -86,7 +86,7 @@ def profile_file(path: str, wishes: Wishes) -> Profile:
 def chip_of(device: str) -> Chip:
     """The chip of an emulator, without opening it, or of a board."""
     if is_emulator(device):
-        return compiler.chip_named(device[len(EMULATOR_PREFIX) :])
+        return compiler.chip_named(emulated_chip(device))
     from lapilli.device.open import open_device
 
     opened = open_device(device)

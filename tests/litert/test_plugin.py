@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from patience import PATIENCE
-from places import PACKAGE
+from places import IMPORTABLE, PACKAGE
 
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import plugin, plugin_build
@@ -103,6 +104,33 @@ def test_a_c_program_creates_and_destroys_delegates(
 ) -> None:
     done = in_c(library, tmp_path, key, value)
     assert (done.returncode, done.stdout.startswith(text)) == (code, True), done
+    # Programs that go on on the CPU drop what is reported to them.
+    said = [line for line in done.stderr.splitlines() if line.startswith("lapilli: ")]
+    assert len(said) == code
+    assert all(line.startswith(text.replace("reported: ", "lapilli: ")) for line in said)
+
+
+@needs_compiler
+@pytest.mark.skipif(plugin_build.needs_python_process(), reason="Python without shared library")
+def test_the_library_finds_the_emulated_node_of_a_program_without_options(
+    library: Path, tmp_path: Path
+) -> None:
+    program = build(tmp_path)
+    words = [sys.executable, "-m", "lapilli", "emulate", "--"]
+    done = subprocess.run(
+        [*words, program, library, "strict", "false"], capture_output=True, text=True, check=False,
+        timeout=PATIENCE, env={**os.environ, "PYTHONPATH": IMPORTABLE},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done
+
+
+@needs_compiler
+@pytest.mark.skipif(plugin_build.needs_python_process(), reason="Python without shared library")
+def test_a_program_without_options_is_told_the_device_by_the_environment(
+    library: Path, tmp_path: Path
+) -> None:
+    done = in_c(library, tmp_path, "strict", "false", LAPILLI_DEVICE="emulator-a311d")
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done
 
 
 @needs_compiler
@@ -122,16 +150,20 @@ def test_a_c_program_finds_the_package_below_any_name(
     assert (done.returncode, done.stdout) == (0, "ok\n"), done
 
 
+def build(folder: Path) -> Path:
+    """The program in C."""
+    source, program = folder / "host.c", folder / "host"
+    source.write_text(HOST, encoding="utf-8")
+    subprocess.run([plugin_build._compiler(), "-o", program, source, "-ldl"], check=True)
+    return program
+
+
 def in_c(
     library: Path, folder: Path, key: str, value: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """What a program in C says that makes a delegate with one option."""
-    source, program = folder / "host.c", folder / "host"
-    source.write_text(HOST, encoding="utf-8")
-    compiler = plugin_build._compiler()
-    subprocess.run([compiler, "-o", program, source, "-ldl"], check=True)
     return subprocess.run(
-        [program, library, key, value], capture_output=True, text=True, check=False,
+        [build(folder), library, key, value], capture_output=True, text=True, check=False,
         timeout=PATIENCE, env={**os.environ, **variables},
     )  # fmt: skip
 
