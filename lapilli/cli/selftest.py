@@ -14,7 +14,7 @@ from lapilli.files import replacing
 from lapilli.printable import as_utf8
 from lapilli.program import recording
 from lapilli.selftest import environment, ladder, models, report
-from lapilli.selftest.experiments import Finding
+from lapilli.selftest.asking import Finding
 from lapilli.selftest.experiments import run as ask
 from lapilli.selftest.ladder import Result
 

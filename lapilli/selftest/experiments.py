@@ -8,18 +8,14 @@ register back, and none is tried once that one fails.
 from __future__ import annotations
 
 import itertools
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 import numpy as np
 
 from lapilli.compiler.generations import generation_of
-from lapilli.compiler.schedule.levers.registry import NAMES, PARTIAL_IMAGE
+from lapilli.compiler.schedule.levers.registry import PARTIAL_IMAGE
 from lapilli.compiler.stages import CompileOptions, compile_graph
-from lapilli.device.runner import LoadedPart
 from lapilli.emulator.work import time_stream
 from lapilli.errors import Fault, HangError, LapilliError, Refused
 from lapilli.hw import commands as packets
@@ -29,48 +25,16 @@ from lapilli.hw.commands import Register
 from lapilli.hw.nn import NN_V8, Caching
 from lapilli.program.device import Device
 from lapilli.program.program import PAGE, Binding, BufferSpec, Part, Relocation
-from lapilli.selftest import ladder, models
+from lapilli.selftest import ladder, models, value_experiments
+from lapilli.selftest.asking import PLAIN, Answer, Experiment, Finding, emulated, measured
 from lapilli.selftest.expected import Image
 from lapilli.selftest.models import Case
 
 WINDOW = -1
 """Tensor number of what the memory below an on-chip window holds afterwards."""
 POISON = 0xA5
-PLAIN = CompileOptions(memory_reuse=False, without=frozenset(NAMES))
 ENOUGH = 0.5
 """Of the time that the model says a choice saves: that much has to be seen to call it confirmed."""
-
-
-class Answer(Enum):
-    """What an experiment showed."""
-
-    YES = "yes"
-    NO = "no"
-    WRONG = "wrong values"
-    UNTIMED = "not timed"
-    NOT_RUN = "not run"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``detail``: one line; ``milliseconds``: medians of submit and wait, by what was run."""
-
-    name: str
-    answer: Answer
-    detail: str
-    milliseconds: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """``question`` and what the answer yes ``unlocks``, for the reader; ``generations`` that it can
-    be asked; ``run``: puts it to a device, timing so many runs."""
-
-    name: str
-    question: str
-    unlocks: str
-    generations: tuple[int, ...]
-    run: Callable[[Experiment, Device, int], Finding]
 
 
 def run(device: Device, runs: int, told: Callable[[Finding], None]) -> list[Finding]:
@@ -285,21 +249,9 @@ def parallel(part: Part) -> Part:
     return replace(part, commands=commands, relocations=(*kept, *relocations))
 
 
-def emulated(device: Device) -> bool:
-    """Whether its times are those of the machine it is emulated on."""
-    return device.name.startswith("emulator:")
-
-
 def _measured(device: Device, part: Part, case: Case, runs: int) -> tuple[dict[int, Image], float]:
     """Outputs of a first run, and the median seconds of more."""
-    with LoadedPart(device, part) as loaded:
-        outputs = loaded.run({case.graph.inputs[0]: case.image})
-        seconds = []
-        for _ in range(runs):
-            began = time.perf_counter()
-            loaded.execute()
-            seconds.append(time.perf_counter() - began)
-    return outputs, statistics.median(seconds)
+    return measured(device, part, {case.graph.inputs[0]: case.image}, runs)
 
 
 def _right(case: Case, output: Image) -> bool:
@@ -366,5 +318,6 @@ EXPERIMENTS = (
         (7,),
         _faster(models.deep_image, _without("groups"), CompileOptions()),
     ),
+    *value_experiments.EXPERIMENTS,
 )
 """In the order in which they are tried."""

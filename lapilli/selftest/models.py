@@ -247,6 +247,14 @@ def two_branches() -> Case:
     return maker.case("two branches", maker.addition(valid, branches[1]), 2)
 
 
+def wide_addition() -> Case:
+    """The sum of two convolutions from 32 channels to 256."""
+    maker = _Maker(np.random.default_rng(206))
+    source = maker.image(8, 8, 32)
+    branches = [maker.convolution(source, 256, (1, 1)) for _ in range(2)]
+    return maker.case("wide addition", maker.addition(*branches), 2)
+
+
 def ladder() -> list[Case]:
     """All models, from the simplest on."""
     cases = [layer.case(seed) for seed, layer in enumerate(LAYERS)]

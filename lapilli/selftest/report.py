@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lapilli.errors import ExitCode
-from lapilli.selftest.experiments import EXPERIMENTS, Finding
+from lapilli.selftest.asking import Finding
+from lapilli.selftest.experiments import EXPERIMENTS
 from lapilli.selftest.ladder import Outcome, Result
 
 FORMAT = 1
