@@ -131,20 +131,55 @@ Case = ConvolutionCase | AdditionCase | ResidualCase
 
 @dataclass(frozen=True)
 class Mistake:
-    """``applies``: to a case on a chip's generation."""
+    """``applies``: to a convolution, on a generation of chips."""
 
     cause: str
-    applies: Callable[[Case, int], bool]
+    applies: Callable[[ConvolutionCase, int], bool]
 
 
-MISTAKES: tuple[Mistake, ...] = ()
+MISTAKES = (
+    Mistake(
+        "5x5 over one channel, up to 64 rows: kernels are written in another order than it is read",
+        lambda layer, generation: (
+            generation == 7
+            and kind(layer) == ("convolution", 5, 1)
+            and layer.inputs == 1
+            and layer.rows <= 64
+        ),
+    ),
+    Mistake(
+        "5x5, SAME, stride 2 on 3x3: padded while it is taken apart, and then shifted by -1 again",
+        lambda layer, _: (
+            kind(layer) == ("convolution", 5, 2) and layer.padding == "SAME" and layer.rows == 3
+        ),
+    ),
+    Mistake(
+        "depthwise 5x5, SAME, stride 2, odd size: the offset of even sizes",
+        lambda layer, _: (
+            kind(layer) == ("depthwise", 5, 2) and layer.padding == "SAME" and layer.rows % 2 == 1
+        ),
+    ),
+    Mistake(
+        "depthwise 1x1, stride 2, 3 to 7 rows: weights for an image taken apart, which it is not",
+        lambda layer, generation: (
+            generation == 7 and kind(layer) == ("depthwise", 1, 2) and 2 < layer.rows < 8
+        ),
+    ),
+)
+ADDED = "two inputs of a graph are added as NHWC, and the sum is then turned from planes to NHWC"
+"""A further one: of additions with more than one channel. A single one is planes and NHWC alike."""
+
+
+def kind(layer: ConvolutionCase) -> tuple[str, int, int]:
+    """Which convolution, kernel and stride."""
+    return "depthwise" if layer.depthwise else "convolution", layer.kernel[0], layer.stride
 
 
 def weights_of(case: Case) -> int:
     """Of all kernels."""
     if isinstance(case, AdditionCase):
         return 0
-    one = case if isinstance(case, ConvolutionCase) else case.branch(0)
+    one = case if isinstance(case, ConvolutionCase) else case.branch(0)  # both have as many
     return one.outputs * one.kernel[0] * one.kernel[1] * (1 if one.depthwise else one.inputs)
 
 
@@ -265,7 +300,10 @@ def said(chip: Chip, records: Path, first: int, last: int) -> str:
 
 def cause_of(case: Case, chip: Chip) -> str:
     """Why the driver has to be wrong there; "" if it has to be right."""
-    return "; ".join(m.cause for m in MISTAKES if m.applies(case, chip.generation))
+    if isinstance(case, AdditionCase):
+        return ADDED if case.channels > 1 else ""
+    layer = case if isinstance(case, ConvolutionCase) else case.branch(0)
+    return "; ".join(m.cause for m in MISTAKES if m.applies(layer, chip.generation))
 
 
 def judge(chip: Chip, found: Sequence[Outcome], console: Console) -> list[str]:
@@ -280,7 +318,7 @@ def judge(chip: Chip, found: Sequence[Outcome], console: Console) -> list[str]:
         counts["left to the CPU" if not outcome.submits else "run"] += 1
         if outcome.wrong:
             counts["wrong"] += 1
-            text = cause or f"unknown {outcome.note}"
+            text = cause or f"not known; {outcome.note or 'the emulator has nothing to say'}"
             table.add_row(outcome.case.name, str(outcome.worst), text)
         if outcome.wrong != bool(cause):
             state = "is wrong" if outcome.wrong else "is right"
