@@ -2,10 +2,11 @@
 
     python benchmarks/speed.py [--json]
 
-Each figure is the median of several fresh processes or runs on this machine. The aims are half of
-what the existing C driver needs to compile the same models on one machine (0.50 s and 1.72 s), and
-the limits the project sets itself for the rest. V8, the i.MX 8M Plus, may take 1.3 times as long to
-compile for as V7, the A311D. Models are taken from LAPILLI_TEST_DATA.
+Each figure is the median of several fresh processes or runs on this machine; compiling is CPU time.
+The aims for the reference schedule are half of what the existing C driver needs to compile the same
+models on one machine (0.50 s and 1.72 s); those for the best one, which is searched for, and for
+the rest are the project's. V8, the i.MX 8M Plus, may take 1.3 times as long to compile for as V7,
+the A311D. Models are taken from LAPILLI_TEST_DATA.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,9 +31,9 @@ import sys, time, resource
 from lapilli.compiler import stages as compiler
 from lapilli.model import tflite
 import numpy
-start = time.perf_counter()
+start = time.process_time()
 compiler.compile_model(sys.argv[1], sys.argv[2], sys.argv[3])
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 EMULATE = """
@@ -161,9 +162,12 @@ def _process_seconds(*commands: Sequence[str]) -> list[float]:
 def measure() -> list[Figure]:
     """All figures."""
     mobilenet = DATA / "models/mobilenet_v1_1.0_224_quant.tflite"
+    second = DATA / "models/mobilenet_v2_1.0_224_quant.tflite"
     detector = DATA / "models/ssdlite_mobiledet_coco_qat_postprocess.tflite"
-    figures = _of_model("MobileNetV1 224", mobilenet, 0.25, 300, 0.25)
-    figures += _of_model("SSDLite MobileDet", detector, 0.86, 500, 0.8)
+    aims = {"reference": 0.25, "best": 1.0}, {"reference": 0.86, "best": 3.0}
+    figures = _of_model("MobileNetV1 224", mobilenet, aims[0], 300, 0.25)
+    figures += _compiled("MobileNetV2 224", second, "best", 1.5)[0]
+    figures += _of_model("SSDLite MobileDet", detector, aims[1], 500, 0.8)
     shown, click = _process_seconds(["-m", "lapilli", "--help"], ["-c", "import click.testing"])
     encode, first, later = _python(CODEC, str(mobilenet))
     _, _, plain = _python(CODEC, str(mobilenet), "plain")
@@ -185,16 +189,25 @@ def measure() -> list[Figure]:
     return figures
 
 
+def _compiled(name: str, path: Path, schedule: str, aim: float) -> tuple[list[Figure], float]:
+    """Compiling for both generations, and the megabytes that it takes."""
+    variants = [(str(path), chip, schedule) for chip in CHIPS]
+    (v7, memory), (v8, _) = _alternately(COMPILE, variants)
+    figures = [
+        Figure(f"compile {name}, {schedule}", "s", v7, aim),
+        Figure("the same for V8, times as long", "", v8 / v7, V8_RATIO),
+    ]
+    return figures, memory
+
+
 def _of_model(
-    name: str, path: Path, compile_aim: float, memory_aim: float, run_aim: float
+    name: str, path: Path, compile_aims: Mapping[str, float], memory_aim: float, run_aim: float
 ) -> list[Figure]:
     """Compiling and running it, for both generations."""
-    figures = []
-    for schedule in ("reference", "best"):
-        variants = [(str(path), chip, schedule) for chip in CHIPS]
-        (v7, memory), (v8, _) = _alternately(COMPILE, variants)
-        figures.append(Figure(f"compile {name}, {schedule}", "s", v7, compile_aim))
-        figures.append(Figure("the same for V8, times as long", "", v8 / v7, V8_RATIO))
+    figures, memory = [], 0.0
+    for schedule, aim in compile_aims.items():
+        found, memory = _compiled(name, path, schedule, aim)
+        figures += found
     figures.append(Figure(f"peak memory compiling {name}", "MB", memory, memory_aim))
     times = _alternately(EMULATE, [(str(path), chip) for chip in CHIPS])
     for chip, (first, later, _), aim in zip(CHIPS, times, (run_aim, float("inf")), strict=True):

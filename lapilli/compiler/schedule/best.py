@@ -16,7 +16,7 @@ from typing import TypeAlias
 from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.schedule import OnChipMemory, Tiling, on_chip
 from lapilli.compiler.schedule.cost import Costs
-from lapilli.compiler.schedule.levers.lever import Job, Lever, Window
+from lapilli.compiler.schedule.levers.lever import Alternative, Job, Lever, Window
 from lapilli.compiler.schedule.levers.registry import MEMORY, PARTIAL_IMAGE, TILES
 from lapilli.compiler.storages import settle
 
@@ -101,10 +101,10 @@ def _plans(part: PartJobs, search: Search, alone: Sequence[bool]) -> dict[tuple[
             )
             plain = sum(found[i + k, 1].cycles for k in range(count))
             for alternative in lever.offers(window):
-                plans = [_best_of(job, search, search.single) for job in alternative.jobs]
-                made = _joined(plans)
                 known = found.get((i, count))
-                if _worth(made.cycles, known.cycles if known else plain, search):
+                cycles = known.cycles if known else plain
+                made = _cheaper(alternative, cycles, search, search.single)
+                if made is not None:
                     found[i, count] = made
     return found
 
@@ -130,19 +130,30 @@ def _best_of(job: Job, search: Search, levers: tuple[Lever, ...]) -> Plan:
     for number, lever in enumerate(levers):
         window = Window((job,), (False,), search.costs.chip)
         for alternative in lever.offers(window):
-            plans = [_best_of(piece, search, levers[number + 1 :]) for piece in alternative.jobs]
-            made = _joined(plans)
-            if _worth(made.cycles, best.cycles, search):
-                best = made
+            made = _cheaper(alternative, best.cycles, search, levers[number + 1 :])
+            best = best if made is None else made
     return best
 
 
-def _joined(plans: Sequence[Plan]) -> Plan:
-    jobs = tuple(planned for found in plans for planned in found.jobs)
-    return Plan(jobs, sum(found.cycles for found in plans))
+def _cheaper(
+    alternative: Alternative, known: int, search: Search, levers: tuple[Lever, ...]
+) -> Plan | None:
+    """The plan of an alternative that is worth leaving ``known`` cycles for, else None: as soon as
+    its jobs so far, and a start-up for each of the others, take too long."""
+    constants = search.costs.constants
+    start = min(constants.nn_start_cycles, constants.tp_start_cycles)
+    jobs: list[Planned] = []
+    spent, rest = 0, len(alternative.jobs)
+    for job in alternative.jobs:
+        made = _best_of(job, search, levers)
+        jobs += made.jobs
+        spent, rest = spent + made.cycles, rest - 1
+        if not _worth(spent + rest * start, known, search):
+            return None
+    return Plan(tuple(jobs), spent)
 
 
-def _worth(cycles: int, known: int, search: Search) -> bool:
+def _worth(cycles: float, known: int, search: Search) -> bool:
     """Whether a choice is cheaper by enough to leave another for it."""
     least = min(LEAST_SHARE * known, LEAST_SECONDS * search.costs.constants.clock_hz)
     return cycles < known - least
