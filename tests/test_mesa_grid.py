@@ -48,6 +48,12 @@ def test_every_known_mistake_is_in_it() -> None:
     assert newer < causes
 
 
+def test_the_document_has_every_mistake() -> None:
+    text = (REPOSITORY / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    for cause in (*(mistake.cause for mistake in MISTAKES), ADDED):
+        assert f"| {cause} |" in text
+
+
 def test_an_addition_of_two_convolutions_is_what_litert_runs() -> None:
     case = next(case for case in residuals() if case.outputs == 32 and case.size == 5)
     assert isinstance(case, ResidualCase)
