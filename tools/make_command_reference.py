@@ -64,6 +64,13 @@ Where a command takes `--device`, it is one of
   same, for programs that cut names at colons;
 * a render node, such as `/dev/dri/renderD128`: a board's NPU;
 * `auto`: the first NPU of this board, never the emulator.
+
+Every command that takes `--device` takes `--chip`, and the other way round. `--chip` is a chip's
+name (`lapilli chips`) or a board's: `vim3`, `khadas-vim3`, `alta`, `aml-a311d-cc`, `verdin`,
+`verdin-imx8mp`, `imx8mp-evk`. Where something runs, `--chip imx8mp` is `--device emulator:imx8mp`,
+and one line says so; where a command is about a chip, `--device` gives the chip of that device.
+What runs a model for its answer or its speed has what `LAPILLI_DEVICE` says, or `auto`, as its
+default; what explains, compares or compiles has the A311D.
 """
 
 JSON_OF = {

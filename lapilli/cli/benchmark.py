@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from lapilli.answers.inputs import PictureWish, read_all
-from lapilli.cli import options, text
+from lapilli.cli import options, targets, text
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.errors import UsageError
@@ -42,7 +42,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
 @options.shapes()
-@options.device("auto")
+@targets.device("auto")
 @options.schedule()
 @options.search()
 @options.cache()

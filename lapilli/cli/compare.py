@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from lapilli.cli import text
+from lapilli.cli import targets, text
 from lapilli.profile import comparison, table
 from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row
@@ -22,7 +22,8 @@ FILE = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
 @click.command()
 @click.argument("a", metavar=f"A({FILE})")
 @click.argument("b", metavar="B")
-@click.option("--device-a", default=DEFAULT_DEVICE, show_default=True, help="Device of A.")
+@click.option("--chip", metavar="CHIP", help="Of both, if no device says another.")
+@click.option("--device-a", help=f"Device of A.  [default: {DEFAULT_DEVICE}]")
 @click.option("--device-b", help="Device of B.  [default: that of A]")
 @click.option("--schedule-a", type=SCHEDULES, default="best", show_default=True)
 @click.option("--schedule-b", type=SCHEDULES, default="best", show_default=True)
@@ -30,15 +31,19 @@ FILE = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
 def compare(
     a: str,
     b: str,
-    device_a: str,
+    chip: str | None,
+    device_a: str | None,
     device_b: str | None,
     schedule_a: str,
     schedule_b: str,
     as_json: bool,
 ) -> None:
     """Compare what A and B cost on the NPU, operator by operator. Nothing is run."""
-    one = profile_file(a, Wishes(device_a, schedule_a, measure=False))
-    other = profile_file(b, Wishes(device_b or device_a, schedule_b, measure=False))
+    both = targets.chosen_device(None, chip, DEFAULT_DEVICE)
+    first = targets.chosen_device(device_a, None, both)
+    second = targets.chosen_device(device_b, None, both if chip else first)
+    one = profile_file(a, Wishes(first, schedule_a, measure=False))
+    other = profile_file(b, Wishes(second, schedule_b, measure=False))
     if as_json:
         click.echo(json.dumps(comparison.to_json(one, other), indent=2))
         return

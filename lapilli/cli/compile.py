@@ -12,7 +12,7 @@ import click
 
 from lapilli.cache.programs import program_of, store_for
 from lapilli.cache.units import keeper
-from lapilli.cli import options, text
+from lapilli.cli import options, targets, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.cli.remaining import remaining
 from lapilli.cli.text import say
@@ -63,7 +63,7 @@ class Summary:
 @click.command("compile")
 @click.argument("model", metavar="MODEL.tflite")
 @options.shapes()
-@click.option("--chip", default="a311d", show_default=True, help="What to compile for.")
+@targets.chip("What to compile for, or a board such as vim3.")
 @click.option(
     "--schedule",
     default="best",

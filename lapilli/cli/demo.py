@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapilli.arrays import load_npz
-from lapilli.cli import options
+from lapilli.cli import targets
 from lapilli.cli.jobs import job_rows
 from lapilli.errors import ModelError
 from lapilli.litert import runtime as litert
@@ -43,7 +43,7 @@ class Demonstration:
 
 
 @click.command()
-@options.device("emulator:a311d", "Where the model runs.")
+@targets.device(targets.DEFAULT_EMULATOR, "Where the model runs.")
 @click.option("--images", "count", type=click.IntRange(1), help="Use the first N images only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(device: str, count: int | None, as_json: bool) -> None:

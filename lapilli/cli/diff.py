@@ -13,7 +13,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.answers.results import Task
-from lapilli.cli import options, progress, text
+from lapilli.cli import options, progress, targets, text
 from lapilli.cli.per_channel import per_channel_of, show_layers
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
@@ -45,7 +45,7 @@ ROUNDED = (
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()
 @click.option("--seed", default=0, show_default=True, help="Of the random values.")
-@options.device("emulator:a311d")
+@targets.device(targets.DEFAULT_EMULATOR)
 @options.schedule()
 @options.search()
 @options.per_channel("fast")

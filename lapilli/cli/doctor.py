@@ -6,7 +6,7 @@ import json
 
 import click
 
-from lapilli.cli import options
+from lapilli.cli import targets
 from lapilli.cli.text import clean
 from lapilli.device import open as opening
 from lapilli.errors import ExitCode
@@ -15,7 +15,7 @@ from lapilli.selftest.doctor import Machine, State, examine
 
 
 @click.command()
-@options.device(opening.AUTO, "A render node, auto (a board only), or emulator:CHIP.")
+@targets.device(opening.AUTO)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(device: str, as_json: bool) -> int:  # fmt: skip
     """Check everything an inference on the NPU needs. Exit code 5 if it can't be used."""

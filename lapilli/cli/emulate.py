@@ -16,9 +16,10 @@ from types import FrameType
 
 import click
 
-from lapilli.cli import interrupt, text
+from lapilli.cli import interrupt, targets, text
+from lapilli.device.names import chip_called
 from lapilli.errors import Fault, UsageError
-from lapilli.hw.chips import CHIPS, Chip, find_by_name
+from lapilli.hw.chips import Chip
 from lapilli.program import recording
 from lapilli.program.recording import Recording
 from lapilli.timing.constants import constants_of
@@ -28,13 +29,12 @@ from lapilli.virtual.kernel import VirtualKernel
 from lapilli.virtual.objects import Client
 from lapilli.virtual.server import Server
 
-DEFAULT_CHIP = "a311d"
 NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128
 """Exit codes as the shells have them; a signal's number is added to the last."""
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--chip", default=DEFAULT_CHIP, show_default=True, help="Which NPU it is.")
+@targets.chip("Which NPU it is, or a board such as vim3.")
 @click.option("--timing", is_flag=True, help="At the end, list the modelled time of each submit.")
 @click.option("--record", metavar="DIR", help="Write each submit to DIR/0000.npz, 0001.npz, ...")
 @click.option("--compiler", metavar="CC", help="C compiler for the program's architecture.")
@@ -52,10 +52,7 @@ def emulate(
     the program's. Programs of another architecture, under qemu's user emulation for example, need
     the library that is loaded into them built for it: --compiler aarch64-linux-gnu-gcc.
     """
-    found = find_by_name(chip)
-    if found is None:
-        known = ", ".join(known.name for known in CHIPS)
-        raise UsageError(f"unknown chip {chip!r}; known: {known}")
+    found = chip_called(chip)
     if timing:
         constants_of(found)
     library = preload.library_path(compiler)

@@ -12,7 +12,7 @@ import click
 from lapilli.cache.programs import store_for
 from lapilli.cache.store import Store
 from lapilli.cache.units import keeper
-from lapilli.cli import fit_screen, operator_table, options, text
+from lapilli.cli import fit_screen, operator_table, options, targets, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
@@ -34,7 +34,7 @@ SHOWN_RUNS = 12
 @click.command()
 @click.argument("model", metavar="MODEL.tflite")
 @options.shapes()
-@click.option("--chip", default="a311d", show_default=True, help="The chip in question.")
+@targets.chip("The chip in question, or a board such as vim3.")
 @click.option(
     "--min-partition",
     default=1,
@@ -136,9 +136,7 @@ def lines(
     yield ""
     yield from text.wrapped("", LEGEND, width)
     if report.on_npu:
-        yield from text.wrapped(
-            "Next: ", f"lapilli profile {path} --device emulator:{report.chip}", width
-        )
+        yield from text.wrapped("Next: ", f"lapilli profile {path} --chip {report.chip}", width)
 
 
 LEGEND = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from lapilli.cache.programs import store_for
-from lapilli.cli import fit_screen, options, text
+from lapilli.cli import fit_screen, options, targets, text
 from lapilli.cli.per_channel import per_channel_of
 from lapilli.compiler import stages as compiler
 from lapilli.errors import Unsupported
@@ -27,8 +27,9 @@ from lapilli.profile.fit import fit_graph, timed_chips
     "chips",
     multiple=True,
     metavar="CHIP",
-    help="The chip in question; may be given again.  [default: all that have times]",
+    help="A chip or board; may be given again.  [default: all that have times]",
 )
+@click.option("--device", metavar="DEVICE", help="The device whose chip it is.")
 @options.per_channel("fast")
 @options.cache()
 @click.option(
@@ -39,6 +40,7 @@ def fit(
     model: str,
     shapes: Shapes,
     chips: tuple[str, ...],
+    device: str | None,
     per_channel: str,
     calibration: str | None,
     cache: bool,
@@ -50,7 +52,9 @@ def fit(
     Nothing is run, and no board is needed: times are modelled from the compiled command stream, and
     the range says how far published times were from the model.
     """
-    wanted = tuple(compiler.chip_named(name) for name in chips) or timed_chips()
+    named = [targets.chosen_chip(chip, None) for chip in chips]
+    named += [] if device is None else [targets.chosen_chip(None, device)]
+    wanted = tuple(map(compiler.chip_named, dict.fromkeys(named))) or timed_chips()
     data = tflite.read_file(model, shapes)
     graph = tflite.parse(data, Path(model).name, source=model)
     wish = per_channel_of(per_channel, calibration, graph, data)

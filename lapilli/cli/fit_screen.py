@@ -33,7 +33,7 @@ def screen(found: Fit, path: str, width: int) -> Iterator[str]:
     runnable = any(chip.explanation.on_npu for chip in found.chips)
     yield from text.wrapped("Next: ", f"lapilli explain {path} --chip {name}", width)
     if runnable:
-        yield from text.wrapped("      ", f"lapilli profile {path} --device emulator:{name}", width)
+        yield from text.wrapped("      ", f"lapilli profile {path} --chip {name}", width)
 
 
 def answer(found: Fit) -> str:

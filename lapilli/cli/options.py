@@ -13,25 +13,9 @@ from lapilli.answers.inputs import PictureWish
 from lapilli.answers.normalisation import Wish
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, MOST_EFFORT, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
-from lapilli.device.open import AUTO, VARIABLE, chosen
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 RANDOM_INPUTS = "random values"
-
-
-def device(
-    default: str, text: str = "emulator:a311d, a render node, or auto (a board only)."
-) -> Callable[[Command], Command]:
-    """``--device``; only commands that compare or show have the emulator as their default. The
-    others' default can be set in the environment."""
-    return click.option(
-        "--device",
-        default=default,
-        show_default=True,
-        envvar=VARIABLE if default == AUTO else None,
-        callback=lambda _context, _option, name: chosen(name),
-        help=text,
-    )
 
 
 def schedule() -> Callable[[Command], Command]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lapilli.answers.inputs import PictureWish
-from lapilli.cli import options, text
+from lapilli.cli import options, targets, text
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.device.counters import Counters
@@ -26,7 +26,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 
 @click.command()
 @click.argument("path", metavar="MODEL.tflite|PROGRAM.lapilli|RECORDING.npz")
-@options.device(
+@targets.device(
     DEFAULT_DEVICE,
     "An emulator, whose chip is modelled, or a board's render node, which is measured.",
 )

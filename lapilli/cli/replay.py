@@ -14,17 +14,17 @@ import numpy as np
 
 from lapilli.arrays import load_npz
 from lapilli.cli import hang, text
+from lapilli.cli.targets import DEFAULT_CHIP
+from lapilli.device.names import chip_called
 from lapilli.device.open import EMULATOR_PREFIX, chosen, open_device
 from lapilli.device.replay import MOST_BYTES
 from lapilli.device.replay import replay as run
 from lapilli.errors import ModelError, UsageError
 from lapilli.files import check_regular, replacing
-from lapilli.hw.chips import CHIPS, find_by_name
 from lapilli.program import recording
 from lapilli.program.program import Bytes
 from lapilli.program.recording import Recording
 
-DEFAULT_CHIP = "a311d"
 TENSOR_ROLES = ("input", "tensor", "output")
 _NAME = re.compile(r"buffer_(0|[1-9][0-9]{0,5})")
 
@@ -55,6 +55,8 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run a recorded submit; write every tensor buffer's content afterwards to OUT.npz."""
+    if chip is not None:
+        chip_called(chip)
     name = _device_name(chip, device)
     check_regular(path, "a recording (.npz)")
     recorded = recording.load(path)
@@ -62,7 +64,7 @@ def replay(
     began = time.perf_counter()
     opened = open_device(name)
     try:
-        if chip is not None and opened.chip.name != chip.lower():
+        if chip is not None and opened.chip != chip_called(chip):
             raise UsageError(f"--chip {chip} was asked for, but {name} is {opened.chip.name}")
         with hang.saving(save_hang):
             results = run(recorded, opened, contents, max_bytes)
@@ -82,12 +84,9 @@ def replay(
 
 def _device_name(chip: str | None, device: str | None) -> str:
     """The device to open; raises UsageError for a chip that does not exist."""
-    if chip is not None and find_by_name(chip) is None:
-        known = ", ".join(known.name for known in CHIPS)
-        raise UsageError(f"unknown chip {chip!r}; known: {known}")
-    return (
-        chosen(device) if device is not None else EMULATOR_PREFIX + (chip or DEFAULT_CHIP).lower()
-    )
+    if device is not None:
+        return chosen(device)
+    return EMULATOR_PREFIX + chip_called(chip or DEFAULT_CHIP).name
 
 
 def _contents(path: str, recorded: Recording) -> dict[int, Bytes]:

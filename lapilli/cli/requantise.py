@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lapilli.cli import options, text
+from lapilli.cli import options, targets, text
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of, show_layers
 from lapilli.compiler import stages as compiler
 from lapilli.errors import ModelError, UsageError
@@ -26,7 +26,7 @@ SUFFIX = "_per_tensor.tflite"
     metavar="PER_TENSOR.tflite",
     help=f"The new model; by default the model's name with {SUFFIX}, here.",
 )
-@click.option("--chip", default="a311d", show_default=True, help="Whose parts of the model.")
+@targets.chip("Whose parts of the model.")
 @options.per_channel("best")
 @click.option("--layers", is_flag=True, help="Also print what each layer loses.")
 @click.option("--json", "as_json", is_flag=True, help="Print the loss as one JSON object.")

@@ -20,7 +20,7 @@ from lapilli.answers.inputs import Input, PictureWish, is_array, read_all
 from lapilli.answers.label_formats import Names
 from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
-from lapilli.cli import answer, hang, options, progress
+from lapilli.cli import answer, hang, options, progress, targets
 from lapilli.cli.text import count, say
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import ON_HOST
@@ -71,7 +71,7 @@ class Reading:
 @options.shapes()
 @options.inputs()
 @options.pictures()
-@options.device("auto")
+@targets.device("auto")
 @options.schedule()
 @options.search()
 @options.cache()

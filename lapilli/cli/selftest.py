@@ -6,7 +6,7 @@ import json
 
 import click
 
-from lapilli.cli import options
+from lapilli.cli import targets
 from lapilli.cli.text import clean
 from lapilli.device.open import AUTO, open_device
 from lapilli.errors import UsageError
@@ -20,7 +20,7 @@ from lapilli.selftest.ladder import Result
 
 
 @click.command()
-@options.device(AUTO, "A render node, auto (a board only), or emulator:CHIP.")
+@targets.device(AUTO)
 @click.option(
     "--output",
     default="lapilli-selftest",

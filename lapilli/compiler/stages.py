@@ -33,7 +33,8 @@ from lapilli.compiler.units.requantise import Requantised
 from lapilli.compiler.unsigned import as_unsigned
 from lapilli.compiler.verdict import Verdict
 from lapilli.errors import NothingForTheNpu, Unsupported, UsageError
-from lapilli.hw.chips import CHIPS, Chip, find_by_name
+from lapilli.hw.boards import find_chip
+from lapilli.hw.chips import CHIPS, Chip
 from lapilli.hw.nn import Caching
 from lapilli.model.graph import Graph
 from lapilli.model.graph_digest import part_digest
@@ -105,7 +106,7 @@ DEFAULT_OPTIONS = CompileOptions()
 
 def chip_named(name: str) -> Chip:
     """The chip called ``name``, if programs can be compiled for it; UsageError or Unsupported."""
-    chip = find_by_name(name)
+    chip = find_chip(name)
     names = ", ".join(c.name for c in CHIPS if c.generation in GENERATIONS)
     if chip is None:
         raise UsageError(f"unknown chip {name!r}; known: {', '.join(c.name for c in CHIPS)}")

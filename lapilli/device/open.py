@@ -1,7 +1,8 @@
 """From a device's name to a device: ``emulator:CHIP``, a render node's path, or ``auto``.
 
 Programs that cut their options at colons can't hand over the first, so ``emulator-CHIP`` and the
-chip's name alone are the same. ``LAPILLI_DEVICE`` is for those that hand over nothing.
+chip's name alone are the same, and a board's name stands for its chip. ``LAPILLI_DEVICE`` is for
+those that hand over nothing.
 
 Nothing is ever replaced silently: ``auto`` looks for a board only, and says why each candidate was
 refused and how to ask for the emulator.
@@ -13,7 +14,8 @@ import os
 
 from lapilli.device.system import NODE_PATTERN, NODES, KernelSystem, System
 from lapilli.errors import DeviceError, Unsupported, UsageError
-from lapilli.hw.chips import CHIPS, find_by_name
+from lapilli.hw.boards import find_chip
+from lapilli.hw.chips import CHIPS
 from lapilli.program.device import Device
 
 EMULATOR_PREFIX = "emulator:"
@@ -36,7 +38,7 @@ def chosen(name: str | None) -> str:
     """The device's name: ``name``, or what ``LAPILLI_DEVICE`` says if that is None, or ``auto``; an
     emulated one as ``emulator:CHIP``, however it is spelt."""
     found = name if name is not None else os.environ.get(VARIABLE) or AUTO
-    chip = find_by_name(found.removeprefix(WITHOUT_COLON))
+    chip = find_chip(found.removeprefix(WITHOUT_COLON).removeprefix(EMULATOR_PREFIX))
     return found if chip is None else EMULATOR_PREFIX + chip.name
 
 
@@ -111,7 +113,7 @@ def _open_board(system: System) -> Device:
 
 
 def _open_emulator(name: str) -> Device:
-    chip = find_by_name(name[len(EMULATOR_PREFIX) :])
+    chip = find_chip(name[len(EMULATOR_PREFIX) :])
     if chip is None:
         raise UsageError(f"unknown device {name!r}; a device is {_forms()}{_cut_off(name)}")
     from lapilli.emulator.machine import EmulatedDevice

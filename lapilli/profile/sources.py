@@ -23,9 +23,9 @@ from lapilli.compiler import stages as compiler
 from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
-from lapilli.device.open import emulated_chip, is_emulator
+from lapilli.device.names import chip_of_device
+from lapilli.device.open import is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
-from lapilli.hw.chips import Chip
 from lapilli.litert import runtime as litert
 from lapilli.model import tflite
 from lapilli.model.graph import Values
@@ -80,27 +80,14 @@ def profile_file(path: str, wishes: Wishes) -> Profile:
         raise UsageError(f"--input is for models; {path} is a {kind}")
     if kind == "program":
         return profile_program(program_file.load(path), wishes.device)
-    return profile_recording(recording.load(path), chip_of(wishes.device), Path(path).name)
-
-
-def chip_of(device: str) -> Chip:
-    """The chip of an emulator, without opening it, or of a board."""
-    if is_emulator(device):
-        return compiler.chip_named(emulated_chip(device))
-    from lapilli.device.open import open_device
-
-    opened = open_device(device)
-    try:
-        return opened.chip
-    finally:
-        opened.close()
+    return profile_recording(recording.load(path), chip_of_device(wishes.device), Path(path).name)
 
 
 def profile_model(path: str, wishes: Wishes) -> Profile:
     """Compiled, timed, and run if there is anything to measure: on a board, or on the CPU."""
     data = tflite.read_file(path, wishes.shapes)
     graph = tflite.parse(data, Path(path).name, source=path)
-    chip = chip_of(wishes.device)
+    chip = chip_of_device(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
     store = store_for(wishes.cache)
     chosen = compiler.CompileOptions(per_channel=FAST_WAY).searched(wishes.search)

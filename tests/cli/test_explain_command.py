@@ -34,7 +34,7 @@ def test_explain_answers_first_then_says_why_then_shows_the_operators() -> None:
     assert "1 operator, 0.0 % of the MACs, 1 part instead of 1." in words
     order = [words.index(text) for text in ("fits", "Why operators", "Execution order", "# oper")]
     assert order == sorted(order)
-    assert words.endswith(f"Next: lapilli profile {DIGITS} --device emulator:a311d")
+    assert words.endswith(f"Next: lapilli profile {DIGITS} --chip a311d")
     assert "\x1b" not in result.stdout
 
 
