@@ -310,6 +310,23 @@ def _arithmetic(
     return result
 
 
+def with_tensor(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """ADD, SUB or MUL with a constant tensor, or one that is repeated; MAXIMUM or MINIMUM."""
+    extents = shape(rng, (4, 4, 3, 2))
+    x = given(builder, rng, extents)
+    first, zero = build.quantization_of(builder, x)
+    kind = str(rng.choice(["ADD", "SUB", "MUL", "MAXIMUM"]))
+    if kind == "MAXIMUM":
+        y = _constant(builder, rng, extents, first, zero)
+        return [build.extremum(builder, kind, *((x, y) if rng.random() < 0.6 else (y, x)))]
+    other = tuple(1 if n > 1 and rng.random() < 0.2 else n for n in extents)
+    second = first * log_uniform(rng, 1 / 8, 8)
+    y = _constant(builder, rng, other, second, zero_point(builder, rng))
+    pair = (x, y) if rng.random() < 0.6 else (y, x)
+    output = first * second * 200 if kind == "MUL" else (first + second) * rng.uniform(0.4, 1.1)
+    return [_arithmetic(builder, rng, kind, pair, output, extents)]
+
+
 def broadcast(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
     """ADD or SUB of two tensors of which one, or each in another direction, is repeated."""
     extents = shape(rng, (4, 4, 3, 2))
@@ -365,6 +382,12 @@ def mean(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
     extents = shape(rng, (4, 4, 3, 2))
     if math.prod(extents) > 16000:
         extents = (1, 7, 7, extents[-1])
+    if rng.random() < 0.1:
+        x = given(builder, rng, (1, int(rng.integers(128, 150)), 129, int(rng.integers(1, 4))))
+        if rng.random() < 0.5:
+            return [build.mean(builder, x, [1, 2], False)]
+        window = build.shape_of(builder, x)[1:3]
+        return [build.pool(builder, "AVERAGE_POOL_2D", x, (window[0], window[1]))]
     x = given(builder, rng, extents)
     rank = len(extents)
     axes = [[1, 2], [2, 1], [1], [2], [3], [1, 2, 3]][int(rng.integers(6))]
@@ -388,6 +411,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "rescale": rescaling,
         "extremum": extremum,
         "constant": with_constant,
+        "stored": with_tensor,
         "broadcast": broadcast,
         "doubled": doubled,
         "average": average_pooling,

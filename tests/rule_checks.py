@@ -43,12 +43,12 @@ SHARED_SENTENCES = {
     "flat_size": "The elements must fit into an image of at most 8191 x 8191.",
     "quantisation_stays": "Input and output must have the same scale and zero point.",
     "constant_operand": (
-        "One operand at least must be computed, and have the result's shape if the "
-        "other one is constant: a number, or one for each channel."
+        "One operand at least must be computed, and have the result's shape if the other one is a "
+        "constant number, or one for each channel."
     ),
     "shapes_broadcast": (
-        "Computed operands must have the result's shape, or an extent of 1 where the "
-        "result has more; then a plane of the result has fewer than 2^16 elements."
+        "Operands that are not constant numbers must have the result's shape, or an extent of 1 "
+        "where the result has more; then a plane of the result has fewer than 2^16 elements."
     ),
     "addition_size": ("The elements of the result must fit into an image of at most 8191 x 8191."),
     "scale_fits": (

@@ -79,6 +79,7 @@ TITLES = {
     "rescale": "QUANTIZE",
     "extremum": "MAXIMUM, MINIMUM",
     "constant": "ADD, SUB, MUL with constants",
+    "stored": "ADD, SUB, MUL, MAXIMUM with constant tensors",
     "broadcast": "ADD, SUB of smaller operands",
     "doubled": "a + a",
     "average": "AVERAGE_POOL_2D",

@@ -22,7 +22,7 @@ from lapilli.compiler.jobs import ImageSize, Storage, TpInstruction, TpJob, View
 from lapilli.compiler.options import LoweringOptions
 from lapilli.hw.chips import Chip
 from lapilli.model.geometry import image_extents
-from lapilli.model.graph import Graph, Operator, Quantization
+from lapilli.model.graph import Constant, Graph, Operator, Quantization
 
 
 @dataclass
@@ -124,6 +124,13 @@ class Builder:
         cores = min(size.channels, self.chip.nn_cores)
         filled = -(-size.channels // cores) * cores
         return self.store(size.plane * size.channels, slack=size.plane * (filled - size.channels))
+
+    def _stored(self, constant: Constant) -> View:
+        """A constant's bytes in memory, which stay where they are."""
+        data = np.ascontiguousarray(constant, np.uint8).reshape(-1)
+        view = self.store(data.size, "table", data=data)
+        self.fixed.add(view.storage)
+        return view
 
     def movable(self, view: View) -> bool:
         """The view is all of its storage, and where that lies is still open."""
@@ -241,7 +248,10 @@ class Builder:
 
     def planar(self, tensor: int, operator: int) -> View:
         """The tensor with one channel after another."""
-        return self.planar_of(self.place(tensor), operator)
+        place, constant = self.place(tensor), self.graph.tensors[tensor].data
+        if constant is not None and place.planar is None:
+            place.planar = self._stored(constant.reshape(-1, place.size.channels).T)
+        return self.planar_of(place, operator)
 
     def planar_of(self, place: Place, operator: int) -> View:
         """The same of a place."""
@@ -263,7 +273,10 @@ class Builder:
 
     def nhwc(self, tensor: int, operator: int) -> View:
         """The tensor as the host wants it."""
-        return self.nhwc_of(self.place(tensor), operator)
+        place, constant = self.place(tensor), self.graph.tensors[tensor].data
+        if constant is not None and place.nhwc is None:
+            place.nhwc = self._stored(constant)
+        return self.nhwc_of(place, operator)
 
     def nhwc_of(self, place: Place, operator: int) -> View:
         """The same of a place."""

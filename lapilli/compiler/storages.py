@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from lapilli.compiler.jobs import Crossing, JobList, PartJobs, Storage, TpJob, View
+from lapilli.compiler.jobs import Crossing, PartJobs, Storage, TpJob, View
 
 ROLES = ("input", "output", "tensor", "table")
 """What the host fills or reads stays marked as such when storages are merged: the first counts."""
@@ -13,7 +13,8 @@ ROLES = ("input", "output", "tensor", "table")
 
 def settle(unsettled: PartJobs, placed: Mapping[int, tuple[int, int]]) -> PartJobs:
     """The part with its storages merged (``placed``: storage -> holder, byte offset there) and
-    numbered: inputs first, then in the order in which jobs first write or look them up."""
+    numbered: inputs first, then in the order in which jobs first write them, look something up
+    there, or read a constant."""
     homes = {i: _home(i, placed) for i in range(len(unsettled.storages))}
     merged = _merged(unsettled.storages, homes)
     order = _order(unsettled, homes)
@@ -73,7 +74,7 @@ def _order(unsettled: PartJobs, homes: Mapping[int, tuple[int, int]]) -> list[in
     first: dict[int, int] = {}
     for crossing in unsettled.inputs:
         first.setdefault(crossing.view.storage, len(first))
-    for view in _views(unsettled.jobs):
+    for view in _views(unsettled):
         first.setdefault(view.storage, len(first))
     by_part: dict[int, int] = {}
     for storage, rank in first.items():
@@ -82,8 +83,10 @@ def _order(unsettled: PartJobs, homes: Mapping[int, tuple[int, int]]) -> list[in
     return sorted(by_part, key=lambda home: first.get(home, by_part[home]))
 
 
-def _views(jobs: JobList) -> Iterable[View]:
-    for job in jobs:
+def _views(unsettled: PartJobs) -> Iterable[View]:
+    for job in unsettled.jobs:
         if isinstance(job, TpJob) and job.table is not None:
             yield job.table
+        if unsettled.storages[job.source.storage].data is not None:
+            yield job.source
         yield job.target

@@ -28,9 +28,9 @@ class BufferSpec:
     """A buffer object the part needs.
 
     ``role``: ``instruction``, ``coefficients``, ``input`` (the host fills it), ``output`` (the host
-    reads it), ``tensor`` or ``table`` (what a TP job looks values up in). ``data`` is the content
-    before the first run, shorter than ``size`` if the rest is 0. ``address`` is the default GPU
-    address.
+    reads it), ``tensor`` or ``table`` (what a TP job looks values up in, or a constant tensor).
+    ``data`` is the content before the first run, shorter than ``size`` if the rest is 0.
+    ``address`` is the default GPU address.
     """
 
     role: str

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from lapilli.errors import Unsupported
+from lapilli.model.options import TRANSPOSED_WITH_BIAS, TransposedConvolution
 from lapilli.reference import (
     conversion,
     convolution,
@@ -79,6 +80,14 @@ def _transpose_convolution(node: Node) -> tuple[Array, ...]:
     )
 
 
+def _transposed_with_bias(node: Node) -> tuple[Array, ...]:
+    options = _options(node)
+    if not isinstance(options, TransposedConvolution):
+        raise Unsupported(f"{node.operator.kind} whose options make no sense")
+    strides = options.stride_rows, options.stride_columns
+    return transpose_convolution.with_bias(node, strides, options.padding, options.activation)
+
+
 def _fully_connected(node: Node) -> tuple[Array, ...]:
     if _options(node).shuffled:
         raise Unsupported("FULLY_CONNECTED with shuffled weights")
@@ -126,6 +135,7 @@ KERNELS: Final[Mapping[str, Kernel]] = MappingProxyType(
         "DEPTHWISE_CONV_2D": convolution.depthwise_convolution,
         "FULLY_CONNECTED": _fully_connected,
         "TRANSPOSE_CONV": _transpose_convolution,
+        TRANSPOSED_WITH_BIAS: _transposed_with_bias,
         "ADD": _addition,
         "SUB": _subtraction,
         "MUL": _multiplication,

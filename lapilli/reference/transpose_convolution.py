@@ -35,6 +35,20 @@ def transpose_convolution(
     return (result,)
 
 
+def with_bias(
+    node: Node, strides: tuple[int, int], padding: Padding, activation: Activation
+) -> tuple[Array, ...]:
+    """MediaPipe's Convolution2DTransposeBias, which there is for single precision only; inputs:
+    image, weights, bias."""
+    target, image = node.outputs[0], node.tensor(0)
+    if image.dtype != "float32" or activation is not Activation.NONE:
+        raise Unsupported(f"Convolution2DTransposeBias of {image.dtype}")
+    values = images_of(node.value(0)).astype(np.float64)
+    sums = _spread(values, node.constant(1).astype(np.float64), target.shape, strides, padding)
+    found = (sums + node.constant(2).reshape(-1)).astype(np.float32)
+    return (found.reshape(node.samples, *target.shape),)
+
+
 def _factors(node: Node, channels: int) -> Floats:
     scales = np.array(quantization_of(node.tensor(_WEIGHTS)).scales, np.float64)
     factors: Floats = np.broadcast_to(
@@ -46,12 +60,22 @@ def _factors(node: Node, channels: int) -> Floats:
 def transpose_sums(node: Node, strides: tuple[int, int], padding: Padding) -> Array:
     """Exact sums [images, rows, columns, channels], without the bias."""
     weights = centred_weights(node.tensor(_WEIGHTS), node.constant(_WEIGHTS))
-    outputs, kernel_rows, kernel_columns, inputs = weights.shape
     images = images_of(node.value(_IMAGE)).astype(np.float64)
     images = images - zero_point_of(node.tensor(_IMAGE))
     exact_type(weights, (1, 2, 3))
+    return _spread(images, weights, node.outputs[0].shape, strides, padding)
+
+
+def _spread(
+    images: Array,
+    weights: Array,
+    target: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: Padding,
+) -> Array:
+    """Sums of what each pixel adds with each element of the kernel."""
+    outputs, kernel_rows, kernel_columns, inputs = weights.shape
     count, rows, columns, _ = images.shape
-    target = node.outputs[0].shape
     shape = (
         count,
         (rows - 1) * strides[0] + kernel_rows,

@@ -47,8 +47,9 @@ MOST_COUNTS = 3
 
 
 def window_size(case: Case) -> str | None:
-    """Windows must be no larger than the chip's kernels (A311D: 11x11), or cover all of an image of
-    at most 16383 pixels.
+    """Windows must be no larger than the chip's kernels (A311D: 11x11), or cover all of an image;
+    then its sums, and those of its columns if it has over 16383 pixels, must fit into an image of
+    at most 8191 x 8191.
 
     Remedy: Pool in two steps.
     """
@@ -62,11 +63,21 @@ def sum_too_large(kernel: tuple[int, ...], size: ImageSize, chip: Chip) -> str |
     rows, columns = kernel
     found = f"a window of {rows}x{columns} in {size.rows}x{size.columns}x{size.channels}"
     kept = size.plane * size.channels // (rows * columns)
+    if in_two_steps(kernel, size):
+        by_column = addition_image(1, size.columns * size.channels, 1)
+        return None if by_column and addition_image(1, kept, 1) else found
     if kernel in spanning(size):
         possible = rows * columns <= CHANNELS_MAXIMUM and addition_image(1, kept, 1) is not None
         return None if possible else found
     fits = rows <= chip.maximum_kernel_rows and columns <= chip.maximum_kernel_columns
     return None if fits else found
+
+
+def in_two_steps(kernel: tuple[int, ...], size: ImageSize) -> bool:
+    """All of an image is summed up and has more pixels than a job has channels: first its columns
+    are, which rounds twice, so a result is one step off at most."""
+    whole = kernel == (size.rows, size.columns) and min(kernel) > 1
+    return whole and size.plane > CHANNELS_MAXIMUM
 
 
 def few_counts(case: Case) -> str | None:
@@ -122,6 +133,11 @@ def lower(builder: Builder, operator: Operator) -> None:
     inside, of which TP jobs copy what is right over the first one's result."""
     graph, tensor = builder.graph, operator.inputs[0]
     result, source = builder.place(operator.outputs[0]), builder.planar(tensor, operator.index)
+    size = builder.place(tensor).size
+    kernel = tuple(axis.kernel for axis in _axes(graph, operator))
+    if in_two_steps(kernel, size):
+        _whole(builder, operator, source, size)
+        return
     regions = _regions(graph, operator)
     pixels: dict[int, int] = {}
     for count, (rows, columns) in regions:
@@ -137,6 +153,68 @@ def lower(builder: Builder, operator: Operator) -> None:
         pieces = [_piece(result.size, *where) for number, where in regions if number == count]
         builder.copy_pieces(operator, part, target, pieces)
     result.planar = ending.applied(builder, operator.index, target)
+
+
+def _whole(builder: Builder, operator: Operator, source: View, size: ImageSize) -> None:
+    """The mean of a large image in two steps."""
+    point = builder.place(operator.inputs[0]).zero_point
+    source = mean_of_columns(builder, operator, source, size, point)
+    ending = ending_of(builder.quantization(operator.outputs[0]), pooling_of(operator).activation)
+    result = builder.place(operator.outputs[0])
+    target = builder.store_planes(result.size)
+    builder.steps.append(
+        _depthwise(
+            operator,
+            source,
+            target,
+            ImageSize(size.columns, 1, size.channels),
+            (1, size.columns),
+            (point, ending.zero_point),
+            ending.relu,
+        )
+    )
+    result.planar = ending.applied(builder, operator.index, target)
+
+
+def mean_of_columns(
+    builder: Builder, operator: Operator, source: View, size: ImageSize, zero_point: int
+) -> View:
+    """The mean of each column, as bytes of the same quantisation."""
+    target = builder.store_planes(ImageSize(size.columns, 1, size.channels))
+    points = zero_point, zero_point
+    step = _depthwise(operator, source, target, size, (size.rows, 1), points)
+    builder.steps.append(step)
+    return target
+
+
+def _depthwise(
+    operator: Operator,
+    source: View,
+    target: View,
+    size: ImageSize,
+    kernel: tuple[int, int],
+    zero_points: tuple[int, int],
+    relu: bool = False,
+) -> ConvolutionIntent:
+    """Means over windows of ``kernel`` without padding; ``zero_points`` of input and output."""
+    made = ImageSize(size.columns - kernel[1] + 1, size.rows - kernel[0] + 1, size.channels)
+    return ConvolutionIntent(
+        operator=operator.index,
+        depthwise=True,
+        source=source,
+        target=target,
+        input_size=size,
+        output_size=made,
+        kernels=alike(size.channels, *kernel),
+        stride=(1, 1),
+        padding_before=(0, 0),
+        padding_after=(0, 0),
+        padding_same=False,
+        scale=np.float32(1 / (kernel[0] * kernel[1])),
+        input_zero_point=zero_points[0],
+        output_zero_point=zero_points[1],
+        relu=relu,
+    )
 
 
 def _piece(size: ImageSize, rows: slice, columns: slice) -> Piece:

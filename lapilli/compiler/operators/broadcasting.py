@@ -6,22 +6,24 @@ from lapilli.compiler.builder import Builder
 from lapilli.compiler.encode import moves
 from lapilli.compiler.encode.copies import Piece
 from lapilli.compiler.jobs import ImageSize, View
+from lapilli.compiler.operators import by_constant
 from lapilli.compiler.operators.record import Case
 from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Operator
 
 
 def shapes_broadcast(case: Case) -> str | None:
-    """Computed operands must have the result's shape, or an extent of 1 where the result has more;
-    then a plane of the result has fewer than 2^16 elements.
+    """Operands that are not constant numbers must have the result's shape, or an extent of 1 where
+    the result has more; then a plane of the result has fewer than 2^16 elements.
 
     Remedy: Repeat the smaller operand to the larger one's shape when the model is built.
     """
     target = case.output().shape
     found = " and ".join(str(list(tensor.shape)) for tensor in case.images_in)
     wanted = image_extents(target)
-    for tensor in case.images_in:
-        if tensor.data is not None or tensor.shape == target:
+    numbers = by_constant.constant_position(case.graph, case.operator)
+    for position, tensor in enumerate(case.images_in):
+        if position == numbers or tensor.shape == target:
             continue
         extents = image_extents(tensor.shape)
         pairs = list(zip(extents, wanted, strict=True))

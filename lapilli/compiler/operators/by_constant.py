@@ -36,9 +36,20 @@ class Linear:
 
 
 def constant_position(graph: Graph, operator: Operator) -> int | None:
-    """Which of the two operands is constant; None if none is, the second if both are."""
-    found = [i for i in (0, 1) if graph.tensors[operator.inputs[i]].data is not None]
+    """Which of the two operands is a constant number, or one for each channel; None if none is, the
+    second if both are constant. Other constants are tensors like computed ones."""
+    tensors = [graph.tensors[operator.inputs[i]] for i in (0, 1)]
+    found = [i for i in (0, 1) if tensors[i].data is not None]
+    if len(found) == 1 and not is_numbers(tensors[found[0]], tensors[1 - found[0]]):
+        return None
     return found[-1] if found else None
+
+
+def is_numbers(tensor: Tensor, other: Tensor) -> bool:
+    """It is a constant number, or one for each channel of ``other``."""
+    last = other.shape[-1] if other.shape else 1
+    per_channel = tensor.size == last > 0 and (not tensor.shape or tensor.shape[-1] == last)
+    return tensor.data is not None and (tensor.size == 1 or per_channel)
 
 
 def computed_position(graph: Graph, operator: Operator) -> int:
@@ -47,17 +58,14 @@ def computed_position(graph: Graph, operator: Operator) -> int:
 
 
 def odd_constant(case: Case) -> str | None:
-    """What is found where the constant operand is neither a number nor one for each channel."""
+    """What is found where both operands are constant, or where one is a number and the other one
+    has not the result's shape."""
     position = constant_position(case.graph, case.operator)
     if position is None:
         return None
-    constant, computed = case.input(position), case.input(1 - position)
+    computed = case.input(1 - position)
     if computed.data is not None:
         return "two constants"
-    last = computed.shape[-1] if computed.shape else 1
-    per_channel = constant.size == last > 0 and (not constant.shape or constant.shape[-1] == last)
-    if constant.size != 1 and not per_channel:
-        return f"{constant.name} of shape {list(constant.shape)}"
     if computed.shape != case.output().shape:
         return f"{list(computed.shape)} -> {list(case.output().shape)}"
     return None

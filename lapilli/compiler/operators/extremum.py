@@ -29,13 +29,14 @@ MAXIMUM = "MAXIMUM"
 
 
 def shapes_alike(case: Case) -> str | None:
-    """Computed operands must have the result's shape.
+    """Operands that are not constant numbers must have the result's shape.
 
     Remedy: Repeat the smaller operand to the larger one's shape when the model is built.
     """
     target = case.output().shape
-    for tensor in case.images_in:
-        if tensor.data is None and tensor.shape != target:
+    numbers = by_constant.constant_position(case.graph, case.operator)
+    for position, tensor in enumerate(case.images_in):
+        if position != numbers and tensor.shape != target:
             return f"{list(tensor.shape)} -> {list(target)}"
     return None
 

@@ -10,7 +10,12 @@ from lapilli.compiler.builder import Builder, Place
 from lapilli.compiler.intents import ConvolutionIntent
 from lapilli.compiler.jobs import ImageSize, Kernels
 from lapilli.compiler.operators import flat
-from lapilli.compiler.operators.average_pooling import alike, sum_too_large
+from lapilli.compiler.operators.average_pooling import (
+    alike,
+    in_two_steps,
+    mean_of_columns,
+    sum_too_large,
+)
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.reshaping import reshape
 from lapilli.compiler.operators.rules import (
@@ -71,8 +76,8 @@ def mean_shapes_agree(case: Case) -> str | None:
 
 
 def mean_size(case: Case) -> str | None:
-    """At most 16383 elements may be summed up, and the sums must fit into an image of at most 8191
-    x 8191.
+    """At most 16383 elements may be summed up, unless they are all of a channel's; the sums, and
+    those of columns if there are more elements, must fit into an image of at most 8191 x 8191.
 
     Remedy: Take the mean in two steps.
     """
@@ -97,6 +102,9 @@ def _factor(graph: Graph, operator: Operator, chip: Chip) -> tuple[int, np.float
     axes = _axes(graph, operator)
     assert axes is not None
     extents = image_extents(source.shape)
+    size = ImageSize(extents[1], extents[0], extents[2])
+    if axes == {ROWS, COLUMNS} and in_two_steps(extents[:2], size):
+        axes = {COLUMNS}
     count = math.prod(extents[axis - 1] for axis in axes)
     return flat.split_factor(source.quantization.scale / target.quantization.scale / count, chip)
 
@@ -123,6 +131,9 @@ def lower(builder: Builder, operator: Operator) -> None:
     if CHANNELS not in axes:
         source = builder.planar(tensor, operator.index)
         kernel = size.rows if ROWS in axes else 1, size.columns if COLUMNS in axes else 1
+        if in_two_steps(kernel, size):
+            source = mean_of_columns(builder, operator, source, size, place.zero_point)
+            size, kernel = ImageSize(size.columns, 1, size.channels), (1, size.columns)
         kernels = alike(size.channels, *kernel, weight)
         made = ImageSize(size.columns - kernel[1] + 1, size.rows - kernel[0] + 1, size.channels)
         target = builder.store_planes(made)

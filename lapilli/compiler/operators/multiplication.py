@@ -21,8 +21,8 @@ from lapilli.model.graph import Graph, Operator
 
 
 def constant_factor(case: Case) -> str | None:
-    """A constant operand must be a number or one for each channel, and the other one must be
-    computed and have the result's shape."""
+    """One operand at least must be computed, and have the result's shape if the other one is a
+    constant number, or one for each channel."""
     return by_constant.odd_constant(case)
 
 
@@ -38,7 +38,7 @@ def scale_fits(case: Case) -> str | None:
 
 
 def product_exact(case: Case) -> str | None:
-    """Of two computed tensors all 65,536 pairs of bytes must come out within 1 (no unit multiplies
+    """Of two tensors all 65,536 pairs of bytes must come out within 1 (no unit multiplies
     them; squares from a look-up table do, where a step of the output is not too few products of
     two steps).
 

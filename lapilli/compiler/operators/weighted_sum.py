@@ -26,8 +26,8 @@ from lapilli.model.options import Activation, Addition
 
 @relies_on(operands_present)
 def constant_operand(case: Case) -> str | None:
-    """One operand at least must be computed, and have the result's shape if the other one is
-    constant: a number, or one for each channel.
+    """One operand at least must be computed, and have the result's shape if the other one is a
+    constant number, or one for each channel.
 
     Remedy: Fold the constant into the bias of the convolution in front.
     """

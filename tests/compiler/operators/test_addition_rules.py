@@ -46,9 +46,9 @@ ADDITIONS: list[Broken] = [
         by_hand.addition((1, 1, 4, 6, 5)),
     ),
     (
-        "constant_operand",
-        "second of shape [1, 4, 6, 5]",
-        addition_with(SECOND, data=zeros(1, 4, 6, 5)),
+        "shapes_broadcast",
+        "[1, 4, 6, 5] and [1, 4, 3, 1] -> [1, 4, 6, 5]",
+        addition_with(SECOND, shape=(1, 4, 3, 1), data=zeros(1, 4, 3, 1)),
     ),
     (
         "constant_operand",
@@ -124,4 +124,10 @@ def test_smaller_operands_are_taken(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("elements", [1, 5])
 def test_constants_are_taken(elements: int) -> None:
     verdict = judged(constant(elements))
+    assert verdict.supported, verdict.reason
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 6, 5), (1, 4, 6, 1), (6, 5)])
+def test_constant_tensors_are_taken(shape: tuple[int, ...]) -> None:
+    verdict = judged(addition_with(SECOND, shape=shape, data=zeros(*shape)))
     assert verdict.supported, verdict.reason

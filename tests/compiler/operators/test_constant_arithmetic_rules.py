@@ -15,17 +15,17 @@ from lapilli.model.options import Activation, Multiplication
 
 PRODUCTS_SENTENCES = {
     "constant_factor": (
-        "A constant operand must be a number or one for each channel, and the other one must be "
-        "computed and have the result's shape."
+        "One operand at least must be computed, and have the result's shape if the other one is a "
+        "constant number, or one for each channel."
     ),
     "product_exact": (
-        "Of two computed tensors all 65,536 pairs of bytes must come out within 1 (no unit "
+        "Of two tensors all 65,536 pairs of bytes must come out within 1 (no unit "
         "multiplies them; squares from a look-up table do, where a step of the output is not too "
         "few products of two steps)."
     ),
 }
 EXTREMA_SENTENCES = {
-    "shapes_alike": "Computed operands must have the result's shape.",
+    "shapes_alike": "Operands that are not constant numbers must have the result's shape.",
 }
 
 
@@ -65,7 +65,11 @@ PRODUCTS: list[Broken] = [
         "255 and 0 become 39 instead of 23",
         by_hand.with_tensor(two("MUL"), SUM, quantization=by_hand.quantised(2.0, 117)),
     ),
-    ("constant_factor", "second of shape [6, 1]", two("MUL", (6, 1))),
+    (
+        "constant_factor",
+        "[1, 4, 6, 5] -> [1, 4, 6, 7]",
+        by_hand.with_tensor(two("MUL", (1,)), SUM, shape=(1, 4, 6, 7)),
+    ),
     ("constant_factor", "two constants", product(FIRST, data=zeros(1, 4, 6, 5))),
     ("quantised_per_tensor", "sum has no quantisation", product(SUM, quantization=None)),
     ("image_size", "first is 8192x1x5", resized(two("MUL", (5,)), 1, 8192, 1, 5)),
@@ -81,7 +85,12 @@ EXTREMA: list[Broken] = [
     ),
     ("eight_bit", "first is int16", extreme(FIRST, dtype="int16")),
     ("batch_of_one", "first has shape [2, 4, 6, 5]", extreme(FIRST, shape=(2, 4, 6, 5))),
-    ("constant_operand", "second of shape [6, 1]", two("MINIMUM", (6, 1))),
+    ("shapes_alike", "[6, 1] -> [1, 4, 6, 5]", two("MINIMUM", (6, 1))),
+    (
+        "constant_operand",
+        "two constants",
+        by_hand.with_tensor(two("MINIMUM", (1,)), FIRST, data=zeros(1, 4, 6, 5)),
+    ),
     ("shapes_alike", "[1, 1, 1, 5] -> [1, 4, 6, 5]", extreme(SECOND, shape=(1, 1, 1, 5))),
     ("quantised_per_tensor", "sum has no quantisation", extreme(SUM, quantization=None)),
     (
@@ -105,10 +114,13 @@ def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
     check_complete(extremum.RECORD, EXTREMA, EXTREMA_SENTENCES)
 
 
-@pytest.mark.parametrize("constant", [(1,), (5,), (1, 1, 1, 5), ()])
+@pytest.mark.parametrize("constant", [(1,), (5,), (1, 1, 1, 5), (), (1, 4, 6, 5)])
 @pytest.mark.parametrize("kind", ["MUL", "MAXIMUM", "MINIMUM"])
 def test_constants_are_taken(kind: str, constant: tuple[int, ...]) -> None:
-    verdict = judged(two(kind, constant))
+    graph = two(kind, constant)
+    if kind == "MUL":
+        graph = by_hand.with_tensor(graph, SUM, quantization=by_hand.quantised(60.0))
+    verdict = judged(graph)
     assert verdict.supported, verdict.reason
 
 

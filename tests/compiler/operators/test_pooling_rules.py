@@ -14,8 +14,9 @@ from lapilli.model.options import Activation, Padding, Pooling
 
 AVERAGE = {
     "window_size": (
-        "Windows must be no larger than the chip's kernels (A311D: 11x11), or cover "
-        "all of an image of at most 16383 pixels."
+        "Windows must be no larger than the chip's kernels (A311D: 11x11), or cover all of an "
+        "image; then its sums, and those of its columns if it has over 16383 pixels, must fit into "
+        "an image of at most 8191 x 8191."
     ),
     "few_counts": (
         "The windows may have at most 3 different numbers of pixels inside the image "
@@ -96,8 +97,8 @@ AVERAGES: list[Broken] = [
     ),
     (
         "window_size",
-        "a window of 128x128 in 128x128x5",
-        pooling("AVERAGE_POOL_2D", (1, 128, 128, 5), (1, 1, 1, 5), (128, 128)),
+        "a window of 5500x3 in 5500x3x8209",
+        pooling("AVERAGE_POOL_2D", (1, 5500, 3, 8209), (1, 1, 1, 8209), (5500, 3), (1, 1)),
     ),
     (
         "window_size",

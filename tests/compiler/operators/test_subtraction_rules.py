@@ -37,8 +37,8 @@ SUBTRACTIONS: list[Broken] = [
     ),
     (
         "constant_operand",
-        "first of shape [1, 4, 6, 5]",
-        subtraction_with(FIRST, data=zeros(1, 4, 6, 5)),
+        "two constants",
+        by_hand.with_tensor(subtraction_with(FIRST, data=zeros(1)), SECOND, data=zeros(1, 4, 6, 5)),
     ),
     ("eight_bit", "first is int32", subtraction_with(FIRST, dtype="int32")),
     ("batch_of_one", "first has shape [2, 4, 6, 5]", by_hand.subtraction((2, 4, 6, 5))),
