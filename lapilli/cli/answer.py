@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lapilli.cli.text import clean, colours_wanted, count, shape, width, wrapped
+from lapilli.cli.text import clean, colours_wanted, count, shape, to_type, width, wrapped
 from lapilli.compiler.blocking import Blocking
 from lapilli.profile.board_time import BoardTime
 
@@ -46,8 +46,7 @@ def show(
         if key in report:
             click.echo(f"{head:<{HEAD}}{clean(report[key])}")
     if blocked is not None:
-        chip = f" --chip {board.chip}" if board is not None else ""
-        _block("Next", f"lapilli explain {clean(path)}{chip}")
+        _block("Next", to_type("explain", path, board.chip if board is not None else None))
 
 
 def _show_classes(report: dict[str, Any]) -> None:

@@ -136,7 +136,7 @@ def lines(
     yield ""
     yield from text.wrapped("", LEGEND, width)
     if report.on_npu:
-        yield from text.wrapped("Next: ", f"lapilli profile {path} --chip {report.chip}", width)
+        yield from text.wrapped("Next: ", text.to_type("profile", path, report.chip), width)
 
 
 LEGEND = (

@@ -31,9 +31,9 @@ def screen(found: Fit, path: str, width: int) -> Iterator[str]:
     yield from text.wrapped("", _notes(untimed), width)
     name = found.chips[0].chip
     runnable = any(chip.explanation.on_npu for chip in found.chips)
-    yield from text.wrapped("Next: ", f"lapilli explain {path} --chip {name}", width)
+    yield from text.wrapped("Next: ", text.to_type("explain", path, name), width)
     if runnable:
-        yield from text.wrapped("      ", f"lapilli profile {path} --chip {name}", width)
+        yield from text.wrapped("      ", text.to_type("profile", path, name), width)
 
 
 def answer(found: Fit) -> str:

@@ -18,5 +18,4 @@ def remaining(found: Blocking | None, path: str, chip: str | None, width: int) -
     yield from text.wrapped(
         "", text.clean(f"On the CPU: {found.amount}. {found.reason}{others}"), width
     )
-    command = f"lapilli explain {path}" + (f" --chip {chip}" if chip else "")
-    yield from text.wrapped("Next: ", text.clean(command), width)
+    yield from text.wrapped("Next: ", text.to_type("explain", path, chip), width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -78,6 +79,11 @@ def wrapped(head: str, body: str, columns: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def to_type(command: str, path: str, chip: str | None = None) -> str:
+    """A command of ours about a file, as a shell takes it."""
+    return f"lapilli {command} {shlex.quote(clean(path))}" + (f" --chip {chip}" if chip else "")
 
 
 def say(notes: Iterable[str]) -> None:

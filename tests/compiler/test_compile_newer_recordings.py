@@ -81,7 +81,7 @@ DEVIATIONS = (
     ),
     Deviation(r"concatnet_u8|concatshared_\w\d", EACH_USE, (2,), fields={"in_image_address"}),
     Deviation(r"concatout_\w\d", EACH_USE, (2, 4), fields={"in_image_address"}),
-    Deviation(r"fc17x8_\w\d|transpose_\w\d", ONE_PIXEL, ours=(2,)),
+    Deviation(r"fc17x8_\w\d", ONE_PIXEL, ours=(2,)),
     Deviation(r"fc2_\w\d", f"{AS_A_BOX}; {ONE_PIXEL}", ours=(3,), fields=IN_SIZES | KERNEL),
     Deviation(r"fc\w+", f"{AS_A_BOX}; {ONE_PIXEL}", ours=(2,), fields=IN_SIZES | KERNEL),
     Deviation(

@@ -108,17 +108,27 @@ def _computed(graph: Graph, operator: Operator) -> set[int]:
 
 def _wanted(search: _Search, position: int) -> Iterator[Span]:
     """The spans that are worth a look-up, the best first: those whose inner tensors nobody else
-    needs, the longest first; else the shortest, if the NPU would not take the operator itself."""
+    needs, the longest first; else the shortest, if the NPU would not take the operator itself or
+    not in a single job."""
     graph, operator = search.graph, search.graph.operators[position]
     found = list(spans(search, position))
     own = [span for span in found if _is_private(search, span)]
     yield from (span for span in reversed(own) if len(span.members) > 1)
-    if found and not judge(graph, operator, search.chip).supported:
+    if found and (_of_two_tensors(operator, graph) or not _taken(search, position)):
         nearest = found[0]
         if nearest not in own or len(nearest.members) == 1:
             others = [i for i in nearest.members if i != position]
-            if all(judge(graph, graph.operators[i], search.chip).supported for i in others):
+            if all(_taken(search, i) for i in others):
                 yield nearest
+
+
+def _taken(search: _Search, position: int) -> bool:
+    return judge(search.graph, search.graph.operators[position], search.chip).supported
+
+
+def _of_two_tensors(operator: Operator, graph: Graph) -> bool:
+    """A product of two computed operands takes several jobs (``operators/products.py``)."""
+    return operator.kind == "MUL" and all(graph.tensors[i].data is None for i in operator.inputs)
 
 
 def _is_private(search: _Search, span: Span) -> bool:

@@ -162,13 +162,15 @@ def test_a_gate_that_others_read_stays_and_the_product_does_not_wait_for_it() ->
     assert worst(model, part, "a311d") <= 1
 
 
-def test_a_product_of_two_tensors_is_left_to_the_cpu() -> None:
+def test_a_product_of_two_tensors_is_no_function_of_a_byte() -> None:
     builder = ModelBuilder()
     x, other = given(builder, 0.05, 120), given(builder, 0.05, 120)
     gate = unary(builder, "LOGISTIC", other, 1 / 256, 0)
     model = builder.build([multiply(builder, x, gate, (0.021, 14))])
-    verdicts = judge_all(tflite.parse(model, "model"), chip())
-    assert [verdict.supported for verdict in verdicts] == [True, False]
+    part = part_of(model, "a311d")
+    assert folded(model) == {}
+    assert kinds(part)[:1] == ["logistic"]
+    assert "square" in kinds(part)
 
 
 def test_what_no_table_gives_is_left_as_it_is() -> None:

@@ -23,6 +23,8 @@ MAY_BE_REFUSED = {
     "product": {"product_exact"},
     # Any size, as well as those whose pixels repeat.
     "nearest": {"places_repeat"},
+    # 7 pixels become 15.
+    "bilinear": {"few_phases"},
 }
 EXACT = {"reshape", "split", "slice", "pad", "extremum", "largest", "nearest", "blocks"}
 """Families in which bytes are moved or compared."""
@@ -40,7 +42,8 @@ def check_all(cases: list[OperatorCase], every: bool) -> None:
             assert set(outcome.refused) <= MAY_BE_REFUSED.get(case.group, set()), outcome
             assert outcome.unequal == 0 or case.group not in EXACT, outcome
             ran[chip] += bool(outcome.values)
-    assert all(ran[chip] > len(cases) * 2 // 5 for chip in CHIPS)
+    # Each chip has half of the cases, or all.
+    assert all(ran[chip] > len(cases) // 3 for chip in CHIPS), ran
 
 
 @pytest.mark.parametrize("family", FAMILIES)
