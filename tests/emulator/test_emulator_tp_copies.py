@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tp_job import bytes_of, copy, run, run_counted
+from tp_job import bytes_of, copy, run
 
 
 def window(top: int, left: int, rows: int, columns: int) -> dict[str, int]:
@@ -82,14 +82,3 @@ def test_an_increment_of_zero_keeps_the_last_value() -> None:
 
 def test_an_image_without_planes_moves_nothing() -> None:
     assert not run(copy(0, 2, 3), bytes_of(6) | 1, 6).any()
-
-
-def test_what_a_copy_counts() -> None:
-    image = np.arange(12, dtype=np.uint8)
-    _, counted = run_counted(copy(1, 3, 4), image, 12)
-    assert (counted.unit, counted.elements, counted.input_bytes, counted.output_bytes) == (
-        *("TP", 12, 12, 12),
-    )
-    rest = (counted.coefficient_bytes, counted.macs_dense, counted.macs_nonzero, counted.tokens)
-    assert rest == (0, 0, 0, 0)
-    assert counted.table_bytes == 0 and not counted.reads_own_output
