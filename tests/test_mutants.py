@@ -25,6 +25,7 @@ LIMIT: int = 7
 def f(a: int | None, b: int = 3) -> bool:
     """1 < 2"""
     log.debug("of %d", a + 1)
+    logging.getLogger("x").debug("%s", a)
     if a < b and not c:
         raise ValueError(f"{a + 1} of {b - 1}")
     total += a * 2

@@ -251,6 +251,8 @@ def _name(node: ast.expr) -> str:
     """Of what is called, as far as it is one."""
     if isinstance(node, ast.Attribute):
         return f"{_name(node.value)}.{node.attr}"
+    if isinstance(node, ast.Call):
+        return _name(node.func)
     return node.id if isinstance(node, ast.Name) else ""
 
 
