@@ -28,8 +28,15 @@ the head in that tool, not this page.
 
     lapilli COMMAND [OPTIONS] ...
 
-`lapilli --help` lists the commands, `lapilli COMMAND --help` explains one. `python -m lapilli` is
-the same as `lapilli`.
+`lapilli --help` lists the commands, `lapilli help COMMAND` explains one with an example, `lapilli help
+terms` explains the words ([glossary.md](glossary.md)). `python -m lapilli` is the same as `lapilli`.
+
+Shells complete commands, options, files, chips and devices. Bash, zsh and fish, in their start-up
+files:
+
+    eval "$(_LAPILLI_COMPLETE=bash_source lapilli)"
+    eval "$(_LAPILLI_COMPLETE=zsh_source lapilli)"
+    _LAPILLI_COMPLETE=fish_source lapilli | source
 
 ## What scripts can rely on
 
@@ -183,6 +190,12 @@ without times and where parts were left to the CPU.
     "doctor": """
 `usable`, `versions` (`lapilli`, `python`, `numpy`, `litert`, `kernel`, `machine`) and `checks`,
 each with `name`, `state` (`ok`, `note` or `problem`), `found` and `mend`.
+""",
+    "help": """
+With `terms`: `terms`, meanings by word.
+""",
+    "version": """
+`lapilli`, `python`, `numpy`, `litert` (null if there is none), `kernel` and `machine`.
 """,
     "profile": "See [profile.md](profile.md#json).\n",
     "compare": "See [profile.md](profile.md#json).\n",

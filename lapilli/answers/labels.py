@@ -26,6 +26,10 @@ BACKGROUND = frozenset(
 """What lists have for class 0 of the training, which a detector's outputs leave out."""
 HEADINGS = frozenset({"label", "labels", "name", "names", "class", "classes", "class_name"})
 WITH_BACKGROUND = 1001
+IMAGENET = (1000, WITH_BACKGROUND)
+COCO = (80, 81, 90, 91)
+"""How many classes models for these have: with those that were left out of COCO or without, with
+the background or without."""
 """Classes of ImageNet's models that have one for the background."""
 LABEL_SUFFIXES = (".txt", ".pbtxt", ".json", ".csv", ".yaml", ".yml")
 EXPORTERS_FILES = ("metadata.json", "metadata.yaml", "temp_meta.txt")
@@ -63,6 +67,16 @@ def load(path: str | Path) -> Names:
     if len(data) > MAXIMUM_BYTES:
         raise ModelError(f"{path}: a label file has at most {MAXIMUM_BYTES} bytes")
     return label_formats.read(data, str(path))
+
+
+def hint(classes: Classes) -> str:
+    """How to get names for a model that has none, in a sentence."""
+    numbers = "labels: classes have numbers only; --labels FILE gives them names"
+    if classes.detector and (classes.count is None or classes.count in COCO):
+        return f"{numbers} (a public detector's are mostly COCO's, as in its coco_labels.txt)"
+    if not classes.detector and classes.count in IMAGENET:
+        return f"{numbers} (so many are mostly ImageNet's, as in imagenet_labels.txt)"
+    return f"{numbers}, a line each in the order of training"
 
 
 def embedded(model: bytes, classes: Classes) -> Labels:

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from lapilli.cli import errors, interrupt, streams
+from lapilli.cli.registry import COMMANDS as COMMANDS
+from lapilli.cli.registry import GROUPS
 from lapilli.version import VERSION
 
 DEBUG = "--debug"
-
-
-class Entry(NamedTuple):
-    """Where a command is, and what it does in one line."""
-
-    module: str
-    attribute: str
-    help: str
-
-
-COMMANDS = {
-    "compile": Entry(
-        "lapilli.cli.compile", "compile_command", "Make a program of a .tflite model."
-    ),
-    "requantise": Entry(
-        "lapilli.cli.requantise", "requantise", "Write a per-channel model as one per tensor."
-    ),
-    "fit": Entry("lapilli.cli.fit", "fit", "Say whether a model fits, and how fast it would be."),
-    "explain": Entry("lapilli.cli.explain", "explain", "Say what the NPU takes, and why not."),
-    "run": Entry("lapilli.cli.run", "run", "Run a model on a device or the emulator."),
-    "demo": Entry("lapilli.cli.demo", "demo", "Show a small model at work."),
-    "dump": Entry("lapilli.cli.dump", "dump", "Disassemble a program."),
-    "emulate": Entry("lapilli.cli.emulate", "emulate", "Run another program with an emulated NPU."),
-    "replay": Entry("lapilli.cli.replay", "replay", "Run a recording of a submit."),
-    "diff": Entry("lapilli.cli.diff", "diff_command", "Compare NPU and CPU, operator by operator."),
-    "profile": Entry("lapilli.cli.profile", "profile", "Say where the time goes."),
-    "compare": Entry("lapilli.cli.compare", "compare", "Set two profiles side by side."),
-    "delegate-path": Entry(
-        "lapilli.cli.delegate_path", "delegate_path", "Print the delegate for programs in C."
-    ),
-    "benchmark": Entry("lapilli.cli.benchmark", "benchmark", "Time a model's inferences."),
-    "cache": Entry("lapilli.cli.cache", "cache", "Show or clear the programs that are kept."),
-    "chips": Entry("lapilli.cli.chips", "chips", "List the chips known, and how sure each is."),
-    "devices": Entry("lapilli.cli.devices", "devices", "List NPUs, and why others can't be used."),
-    "doctor": Entry("lapilli.cli.doctor", "doctor", "Say what is wrong here, and what mends it."),
-    "selftest": Entry("lapilli.cli.selftest", "selftest", "Run models with known results."),
-}
 
 
 class Commands(click.Group):
@@ -66,12 +33,27 @@ class Commands(click.Group):
             return None
         command = getattr(import_module(entry.module), entry.attribute)
         assert isinstance(command, click.Command)
-        return command
+        shown = copy.copy(command)
+        shown.epilog = f"\b\nExample:\n  {entry.example}"
+        return shown
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a name that there is not gets a suggestion."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, 1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            ctx.fail(f"there is no command {args[0]!r}{guess}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+        """The list of commands from the table, by what they are for."""
+        longest = max(map(len, COMMANDS))
+        for group, title in GROUPS.items():
+            entries = {n: e for n, e in COMMANDS.items() if e.group == group}
+            with formatter.section(title):
+                formatter.write_dl([(f"{n:{longest}}", e.help) for n, e in entries.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click does, but before it sees a closed output or Ctrl-C and says its own."""

@@ -11,6 +11,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.cli import options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.errors import UsageError
@@ -40,7 +41,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @targets.device("auto")
 @options.schedule()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from lapilli.cli import targets, text
+from lapilli.cli.completion import FILE
 from lapilli.profile import comparison, table
 from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row
@@ -16,12 +17,12 @@ from lapilli.profile.table import ABSENT, Column
 from lapilli.timing.evidence import evidence_of
 
 SCHEDULES = click.Choice(["reference", "best"])
-FILE = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
+KINDS = "MODEL.tflite|PROGRAM.lapilli|RECORDING.npz"
 
 
 @click.command()
-@click.argument("a", metavar=f"A({FILE})")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar=f"A({KINDS})", type=FILE)
+@click.argument("b", metavar="B", type=FILE)
 @click.option("--chip", metavar="CHIP", help="Of both, if no device says another.")
 @click.option("--device-a", help=f"Device of A.  [default: {DEFAULT_DEVICE}]")
 @click.option("--device-b", help="Device of B.  [default: that of A]")

@@ -13,6 +13,7 @@ import click
 from lapilli.cache.programs import program_of, store_for
 from lapilli.cache.units import keeper
 from lapilli.cli import options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.cli.remaining import remaining
 from lapilli.cli.text import say
@@ -61,7 +62,7 @@ class Summary:
 
 
 @click.command("compile")
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @targets.chip("What to compile for, or a board such as vim3.")
 @click.option(

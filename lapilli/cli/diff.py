@@ -14,6 +14,7 @@ import click
 from lapilli.answers.inputs import PictureWish, read_all
 from lapilli.answers.results import Task
 from lapilli.cli import options, progress, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import per_channel_of, show_layers
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
@@ -40,7 +41,7 @@ ROUNDED = (
 
 
 @click.command("diff")
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()

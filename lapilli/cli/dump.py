@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import click
 
 from lapilli.cli import text
+from lapilli.cli.completion import FILE
 from lapilli.errors import UsageError
 from lapilli.hw.chips import Chip
 from lapilli.program import disassemble, program_file
@@ -31,7 +32,7 @@ WIDEST_VALUE = 14
 
 
 @click.command()
-@click.argument("path", metavar="PROGRAM.lapilli")
+@click.argument("path", metavar="PROGRAM.lapilli", type=FILE)
 @click.option("--part", type=int, metavar="N", help="Only part N, counted from 0.")
 @click.option("--all", "everything", is_flag=True, help="Also the fields that have their default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

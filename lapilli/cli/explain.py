@@ -13,6 +13,7 @@ from lapilli.cache.programs import store_for
 from lapilli.cache.store import Store
 from lapilli.cache.units import keeper
 from lapilli.cli import fit_screen, operator_table, options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
@@ -32,7 +33,7 @@ SHOWN_RUNS = 12
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @targets.chip("The chip in question, or a board such as vim3.")
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from lapilli.cache.programs import store_for
 from lapilli.cli import fit_screen, options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import per_channel_of
 from lapilli.compiler import stages as compiler
 from lapilli.errors import Unsupported
@@ -20,7 +21,7 @@ from lapilli.profile.fit import fit_graph, timed_chips
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @click.option(
     "--chip",

@@ -10,6 +10,7 @@ import click
 
 from lapilli.answers.inputs import PictureWish
 from lapilli.cli import options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.remaining import remaining
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.device.counters import Counters
@@ -25,7 +26,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 
 
 @click.command()
-@click.argument("path", metavar="MODEL.tflite|PROGRAM.lapilli|RECORDING.npz")
+@click.argument("path", metavar="MODEL.tflite|PROGRAM.lapilli|RECORDING.npz", type=FILE)
 @targets.device(
     DEFAULT_DEVICE,
     "An emulator, whose chip is modelled, or a board's render node, which is measured.",
@@ -157,8 +158,9 @@ def summary(found: Profile, width: int) -> Iterator[str]:
         ("waits for", spent),
         (
             "MACs",
-            f"{total['macs_useful'] / 1e6:,.1f} million useful, "
-            f"{total['macs_dense'] / 1e6:,.1f} million with zeros; "
+            (f"{total['macs'] / 1e6:,.1f} million real, " if total["macs"] else "")
+            + f"{total['macs_dense'] / 1e6:,.1f} million dense, "
+            f"{total['macs_useful'] / 1e6:,.1f} million useful; "
             f"{100 * total['utilisation']:.1f} % of the peak",
         ),
         (
@@ -175,6 +177,7 @@ def summary(found: Profile, width: int) -> Iterator[str]:
     ]
     for head, body in lines:
         yield from text.wrapped(f"{head:14}", body, width)
+    yield "What these words mean: lapilli help terms"
     for note in found.notes:
         yield from text.wrapped("", text.clean(note), width)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from lapilli.arrays import load_npz
 from lapilli.cli import hang, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.targets import DEFAULT_CHIP
 from lapilli.device.names import chip_called
 from lapilli.device.open import EMULATOR_PREFIX, chosen, open_device
@@ -30,7 +31,7 @@ _NAME = re.compile(r"buffer_(0|[1-9][0-9]{0,5})")
 
 
 @click.command()
-@click.argument("path", metavar="RECORDING.npz")
+@click.argument("path", metavar="RECORDING.npz", type=FILE)
 @click.option("--chip", help=f"The chip it was made for.  [default: {DEFAULT_CHIP}]")
 @click.option("--device", help="Where to run it.  [default: emulator:CHIP]")
 @click.option("-o", "--output", required=True, metavar="OUT.npz", help="Gets buffer_0, ...")

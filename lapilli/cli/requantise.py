@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lapilli.cli import options, targets, text
+from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of, show_layers
 from lapilli.compiler import stages as compiler
 from lapilli.errors import ModelError, UsageError
@@ -19,7 +20,7 @@ SUFFIX = "_per_tensor.tflite"
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @click.option(
     "-o",
     "--output",

@@ -21,6 +21,7 @@ from lapilli.answers.label_formats import Names
 from lapilli.answers.labels import Classes, Labels
 from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options, progress, targets
+from lapilli.cli.completion import FILE
 from lapilli.cli.text import count, say
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import ON_HOST
@@ -67,7 +68,7 @@ class Reading:
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.tflite")
+@click.argument("model", metavar="MODEL.tflite", type=FILE)
 @options.shapes()
 @options.inputs()
 @options.pictures()
@@ -182,6 +183,8 @@ def run(
             *chosen.notes,
         ]
         notes += _unnamed(reading, chosen)
+        if found is not Task.RAW and not chosen.names and not chosen.notes:
+            notes.append(label_files.hint(_classes(inference, found)))
         loss = inference.delegate.loss
         notes += [] if loss is None else [loss.line]
         board, blocked = board_time_of(inference), inference.blocking
@@ -271,13 +274,17 @@ def _labels(inference: Inference, task: Task, names: Names | None, path: str | N
     """The names of the model's classes: those given, or those that are packed behind it."""
     if task is Task.RAW:
         return Labels()
-    if task is Task.CLASSIFICATION:
-        classes = Classes(math.prod(inference.output_shapes[0]))
-    else:
-        classes = Classes(results.detection_classes(inference.graph), detector=True)
+    classes = _classes(inference, task)
     if names is None:
         return label_files.embedded(inference.content, classes)
     return label_files.resolve(names, classes, str(path))
+
+
+def _classes(inference: Inference, task: Task) -> Classes:
+    """What is known of the model's classes."""
+    if task is Task.CLASSIFICATION:
+        return Classes(math.prod(inference.output_shapes[0]))
+    return Classes(results.detection_classes(inference.graph), detector=True)
 
 
 def _unnamed(reading: Reading, labels: Labels) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from lapilli.cli import completion
 from lapilli.cli.text import say
 from lapilli.device.names import chip_called, chip_of_device
 from lapilli.device.open import AUTO, EMULATOR_PREFIX, chosen, is_emulator
@@ -27,9 +28,17 @@ def device(
     default: str, text: str = "emulator:CHIP, a render node, or auto (a board only)."
 ) -> Callable[[Command], Command]:
     """For commands that run something: they get a ``device``."""
-    named = click.option("--device", metavar="DEVICE", help=f"{text}  [default: {default}]")
+    named = click.option(
+        "--device",
+        metavar="DEVICE",
+        shell_complete=completion.devices,
+        help=f"{text}  [default: {default}]",
+    )
     of_chip = click.option(
-        "--chip", metavar="CHIP", help="The emulator of a chip (lapilli chips) or board, as vim3."
+        "--chip",
+        metavar="CHIP",
+        shell_complete=completion.chips,
+        help="The emulator of a chip (lapilli chips) or board, as vim3.",
     )
 
     def decorate(command: Command) -> Command:
@@ -44,8 +53,18 @@ def device(
 
 def chip(text: str) -> Callable[[Command], Command]:
     """For commands that are about a chip: they get its name as ``chip``."""
-    named = click.option("--chip", metavar="CHIP", help=f"{text}  [default: {DEFAULT_CHIP}]")
-    of_device = click.option("--device", metavar="DEVICE", help="The device whose chip it is.")
+    named = click.option(
+        "--chip",
+        metavar="CHIP",
+        shell_complete=completion.chips,
+        help=f"{text}  [default: {DEFAULT_CHIP}]",
+    )
+    of_device = click.option(
+        "--device",
+        metavar="DEVICE",
+        shell_complete=completion.devices,
+        help="The device whose chip it is.",
+    )
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
