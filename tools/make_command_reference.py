@@ -28,8 +28,9 @@ the head in that tool, not this page.
 
     lapilli COMMAND [OPTIONS] ...
 
-`lapilli --help` lists the commands, `lapilli help COMMAND` explains one with an example, `lapilli help
-terms` explains the words ([glossary.md](glossary.md)). `python -m lapilli` is the same as `lapilli`.
+`lapilli --help` lists the commands, `lapilli help COMMAND` explains one with an example, and
+`lapilli help terms` the words ([glossary.md](glossary.md)). `python -m lapilli` is the same as
+`lapilli`.
 
 Shells complete commands, options, files, chips and devices. Bash, zsh and fish, in their start-up
 files:

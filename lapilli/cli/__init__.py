@@ -41,7 +41,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; a name that there is not gets a suggestion."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        known = not args or args[0].startswith("-") or self.get_command(ctx, args[0])
+        if not known:
             near = get_close_matches(args[0], COMMANDS, 1)
             guess = f"; did you mean {near[0]}?" if near else ""
             ctx.fail(f"there is no command {args[0]!r}{guess}")

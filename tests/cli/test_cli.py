@@ -59,7 +59,7 @@ def test_the_version_is_the_packages() -> None:
 def test_no_command_shows_the_help() -> None:
     result = call()
     assert result.exit_code == ExitCode.USAGE
-    assert "Commands:" in result.stderr
+    assert "Try it:" in result.stderr
 
 
 @pytest.mark.parametrize(
