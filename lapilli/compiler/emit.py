@@ -216,6 +216,7 @@ def emit(
         inputs=_bindings(graph, unscheduled.inputs),
         outputs=_bindings(graph, unscheduled.outputs),
         regions=_regions(regions, scheduled),
+        chip=chip.name,
     )
     return _at_default_addresses(part)
 

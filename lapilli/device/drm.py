@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import errno
 import logging
-import threading
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from lapilli.device.system import KernelSystem, System
 from lapilli.errors import DeviceError, HangError
 from lapilli.hw import drm
 from lapilli.hw.chips import Chip
-from lapilli.program.device import DeviceBuffer
+from lapilli.program.device import DeviceBuffer, ProcessLock
 from lapilli.program.program import Bytes, Words
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,8 @@ class DrmDevice:
             raise
         self._ranges = AddressRanges(self.identity.softpin_start)
         self._buffers: set[DrmBuffer] = set()
-        self._lock = threading.RLock()
+        self._lock = ProcessLock(path)
+        self._process = os.getpid()
         self._prepared: dict[int, _Prepared] = {}
         self._running: dict[int, Submit] = {}
         self._hung: dict[int, str] = {}
@@ -152,11 +153,20 @@ class DrmDevice:
         """Which NPU it is."""
         return self.identity.chip
 
+    def _demand_this_process(self) -> None:
+        """A forked process has the same buffers, not copies: two that use them spoil each other's
+        inferences, and one that frees them takes them from both."""
+        if os.getpid() != self._process:
+            raise DeviceError(
+                f"{self._name} was opened before this process was forked; open it in this process"
+            )
+
     # ------------------------------------------------------------------------------------- buffers
 
     def alloc(self, size: int, address: int | None = None) -> DrmBuffer:
         """A zero-filled buffer, at ``address`` or in the first gap from the top. Raises DeviceError
         if there is no room or the kernel has no memory."""
+        self._demand_this_process()
         with self._lock:
             place = self._ranges.take(size, address)
             try:
@@ -186,6 +196,9 @@ class DrmDevice:
     def release(self, buffer: DrmBuffer) -> None:
         """Close a freed buffer's handle, or keep it until the job that uses it is done: its address
         is taken until then."""
+        if os.getpid() != self._process:
+            self._buffers.discard(buffer)  # It is the other process's, too.
+            return
         with self._lock:
             for key in [k for k, p in self._prepared.items() if buffer in p.own]:
                 del self._prepared[key]
@@ -227,6 +240,7 @@ class DrmDevice:
         buffers: Sequence[DeviceBuffer],
         requests: ctypes.Array[drm.SubmitCounter] | None = None,
     ) -> int:
+        self._demand_this_process()
         with self._lock:
             prepared = self._prepare(commands, buffers)
             argument = drm.GemSubmit(
@@ -305,6 +319,7 @@ class DrmDevice:
     def wait(self, fence: int, timeout: float = TIMEOUT) -> None:
         """Return when the fence has passed. Raises HangError after ``timeout`` seconds, or if the
         kernel gave the job up, and DeviceError if the device is gone."""
+        self._demand_this_process()
         with self._lock:
             if fence in self._hung:
                 raise HangError(self._hung[fence])
@@ -417,6 +432,8 @@ class DrmDevice:
     def close(self) -> None:
         """Free everything; the device can't be used afterwards."""
         self.node.close()
+        if os.getpid() != self._process:
+            return
         with self._lock:
             self._prepared.clear()
             self._running.clear()

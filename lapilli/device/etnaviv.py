@@ -86,9 +86,9 @@ class Node:
 
     def call(self, ioctl: Ioctl, argument: Structure, asked: str) -> None:
         """One ioctl, ``asked`` in words; raises Refused."""
-        if not self._closer.alive:
-            raise DeviceError(f"{self.path} is closed")
         while True:
+            if not self._closer.alive:  # perhaps meanwhile
+                raise DeviceError(f"{self.path} is closed")
             try:
                 self.system.ioctl(self._descriptor, ioctl.request, argument)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lapilli.device.runner import LoadedPart
 from lapilli.errors import DeviceError, Unsupported, UsageError
-from lapilli.program.device import Device
+from lapilli.program.device import Device, ProcessLock
 from lapilli.program.program import Part, Program
 
 Tensors: TypeAlias = dict[int, NDArray[Any]]
@@ -35,7 +36,8 @@ class Pipeline:
         self.part = part
         self._parts: list[LoadedPart] = []
         self._free: SimpleQueue[LoadedPart] = SimpleQueue()
-        self._order = threading.Lock()
+        self._order = ProcessLock("the pipeline")
+        self._process = os.getpid()
         self._failure: BaseException | None = None
         self._closed = False
         self._reader = ThreadPoolExecutor(1, "lapilli-pipeline")
@@ -58,8 +60,8 @@ class Pipeline:
         Raises UsageError for one that is missing, unknown, or of another type or shape,
         DeviceError if the device refuses, or an earlier job failed: buffers may then be in use.
         """
+        self._demand_usable()
         with self._order:
-            self._demand_usable()
             loaded = self._free.get()
             try:
                 self._demand_usable()
@@ -88,6 +90,11 @@ class Pipeline:
             self._teller.submit(future.set_result, results)
 
     def _demand_usable(self) -> None:
+        if os.getpid() != self._process:
+            raise DeviceError(
+                "the pipeline was made before this process was forked, and its threads are not "
+                "here; make one in this process"
+            )
         if self._closed:
             raise DeviceError("the pipeline is closed")
         if self._failure is not None:
@@ -99,6 +106,8 @@ class Pipeline:
         """Wait for what is in flight, then free the buffers, then wait for what futures call."""
         # First, so that a submit that waits for a place gives up when it gets one.
         self._closed = True
+        if os.getpid() != self._process:
+            return
         with self._order:
             self._reader.shutdown()
             parts, self._parts = self._parts, []

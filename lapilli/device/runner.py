@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from lapilli.arrays import same_layout
 from lapilli.device.counters import Counters, CountingDevice
 from lapilli.device.hang import with_recording
 from lapilli.errors import DeviceError, HangError, UsageError
-from lapilli.program.device import Device, DeviceBuffer
+from lapilli.program.device import Device, DeviceBuffer, ProcessLock
 from lapilli.program.program import Binding, Bytes, Part
 
 log = logging.getLogger(__name__)
@@ -53,14 +52,20 @@ class LoadedPart:
     """One part of a program, ready to run. Threads may share it, one inference at a time.
 
     ``count``: have the kernel's performance counters read around each job, if the device has some.
+    Raises UsageError for a part that was compiled for another chip.
     """
 
     def __init__(
         self, device: Device, part: Part, timeout: float = DEFAULT_TIMEOUT, count: bool = False
     ) -> None:
+        if part.chip and part.chip != device.chip.name:
+            raise UsageError(
+                f"a part compiled for {part.chip} can't run on {device.name}, which is "
+                f"{device.chip.name}"
+            )
         self.part = part
         self.device = device
-        self.lock = threading.RLock()
+        self.lock = ProcessLock("the part of a program")
         """Hold it from the first ``write`` to the last ``read`` of an inference."""
         self.spent = Spent()
         self._timeout = timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -18,7 +17,7 @@ from lapilli.emulator.nn import NNUnit
 from lapilli.emulator.tp import TPUnit
 from lapilli.errors import DeviceError, Fault, Refused
 from lapilli.hw.chips import Chip
-from lapilli.program.device import DeviceBuffer
+from lapilli.program.device import DeviceBuffer, ProcessLock
 from lapilli.program.program import Words
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class EmulatedDevice:
         self._chip = chip
         self._name = name or f"emulator:{chip.name}"
         self._space = AddressSpace()
-        self._submitting = threading.Lock()
+        self._submitting = ProcessLock(self._name)
         self._nn = NNUnit(chip, generation_of(chip), CACHE_BYTES)
         self._tp = TPUnit(CACHE_BYTES)
         self._last_fence = 0
@@ -89,6 +88,7 @@ class EmulatedDevice:
             try:
                 self._run(words, ListedMemory(self._space, listed))
             except Fault as fault:
+                self._demand_open()  # Else it lacks what was freed.
                 log.debug("submit %d: %s", fence, fault)
                 self._faults[fence] = fault
         return fence
@@ -103,9 +103,11 @@ class EmulatedDevice:
             raise self._faults[fence]
 
     def close(self) -> None:
-        """Free everything; the device can't be used afterwards."""
-        self._space.clear()
+        """Free everything; the device can't be used afterwards. A job that runs ends at its next
+        instruction, in a DeviceError."""
         self._closed = True
+        with self._submitting:
+            self._space.clear()
 
     def __enter__(self) -> EmulatedDevice:
         return self
@@ -141,6 +143,7 @@ class EmulatedDevice:
     ) -> None:
         elements = multiplications = 0
         for job, start in enumerate(walk(commands, self._chip.nn_cores)):
+            self._demand_open()
             counted = self._run_instruction(job, start, memory)
             done.append(counted)
             elements += counted.elements

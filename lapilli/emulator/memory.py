@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 
 import numpy as np
 
 from lapilli.errors import DeviceError, Fault
+from lapilli.program.device import ProcessLock
 from lapilli.program.program import Bytes
 
 FIRST_ADDRESS = 0x400000
@@ -46,7 +46,7 @@ class AddressSpace:
 
     def __init__(self) -> None:
         self._buffers: list[EmulatedBuffer] = []
-        self._lock = threading.RLock()
+        self._lock = ProcessLock("the emulated memory")
 
     def alloc(self, size: int, address: int | None) -> EmulatedBuffer:
         """A zeroed buffer at ``address``, or the first fit from the top; DeviceError if none is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,6 +34,7 @@ from lapilli.litert.tflite_c import DelegateFlags
 from lapilli.model.graph import Graph
 from lapilli.model.settle import settled_anew
 from lapilli.postprocess.plan import Plan
+from lapilli.program.device import ProcessLock
 
 _log = logging.getLogger(__name__)
 AnyKernel: TypeAlias = Kernel | HostKernel | Refusal
@@ -59,7 +59,7 @@ class Session:
         self.options = options
         self.error: BaseException | None = None
         self._raises_itself = raises_itself
-        self._lock = threading.RLock()
+        self._lock = ProcessLock("the delegate")
         self._preparations: dict[int, Preparation] = {}
         self._make: Maker | None = None
         self._replacing = False

@@ -1,14 +1,18 @@
 """The Device protocol, and the way from a name to a device.
 
 A device has four calls: ``alloc`` a buffer, ``submit`` a command stream, ``wait`` for it, and
-``close``. A board and the emulator implement the same ones.
+``close``. A board and the emulator implement the same ones, and are locked by the same lock.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Protocol
 
+from lapilli.errors import DeviceError
 from lapilli.hw.chips import Chip
 from lapilli.program.program import Bytes, Words
 
@@ -55,3 +59,39 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free everything."""
+
+
+class ProcessLock:
+    """A reentrant lock that a forked process does not wait for in vain.
+
+    Of a process that forks, only the thread that does so lives on in the child. What another thread
+    holds at that moment nobody releases there, and what it was changing stays half changed: taking
+    the lock raises DeviceError then, each time. ``owner``: what it guards, for the message.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    def __enter__(self) -> None:
+        if os.getpid() != self._process:
+            self._demand_free()
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def _demand_free(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise DeviceError(
+                f"{self._owner} was in use by another thread when this process was forked, so it "
+                "can't be used here; open the device in this process"
+            )
+        self._lock.release()
+        self._process = os.getpid()

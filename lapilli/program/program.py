@@ -118,7 +118,8 @@ class Part:
     """One submit. ``commands`` and the buffers' data hold the default addresses.
 
     ``source``: the digest of the graph's part that it does, or empty if that is not known.
-    ``regions``: where its tensors lie and when, or nothing if that is not known.
+    ``regions``: where its tensors lie and when, or nothing if that is not known. ``chip``: which
+    one it was compiled for, by name, or empty.
     """
 
     operators: tuple[int, ...]
@@ -130,6 +131,7 @@ class Part:
     outputs: tuple[Binding, ...]
     source: str = ""
     regions: tuple[Region, ...] = ()
+    chip: str = ""
 
     @property
     def memory(self) -> MemoryUse | None:

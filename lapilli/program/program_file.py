@@ -19,6 +19,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -310,7 +311,7 @@ class _Reader:
         parts, total = [], 0
         for i, table in enumerate(self.items(self.entry(header, "parts"), "parts")):
             self.where = f"part {i}"
-            parts.append(self.part(table, i))
+            parts.append(replace(self.part(table, i), chip=chip))
             self.where = f"part {i}"
             total += sum(buffer.size for buffer in parts[-1].buffers)
             self.need(total <= LARGEST_TOTAL, f"buffers of {total} bytes", f"{LARGEST_TOTAL}")
