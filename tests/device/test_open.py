@@ -15,7 +15,7 @@ def test_a_chip_that_can_not_be_emulated_is_refused_with_those_that_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     strange = replace(chip_called(), name="strange", generation=9)
-    monkeypatch.setattr(opening, "find_by_name", lambda name: strange)
+    monkeypatch.setattr(opening, "find_chip", lambda name: strange)
     with pytest.raises(
         Unsupported, match=r"emulator:strange: .* V9; .*; a device is auto, .*a311d"
     ):
