@@ -22,7 +22,8 @@ SHARED_SENTENCES = {
     "operands_computed": "Images that go in must be computed, not constant.",
     "eight_bit": "Inputs and outputs must be bytes: uint8 or int8.",
     "quantised_per_tensor": (
-        "Every tensor must have one scale above 0 and one zero point from 0 to 255."
+        "Every tensor must have one scale from 2^-126 to below 2^128 and one zero point from 0 to "
+        "255."
     ),
     "batch_of_one": "Images must have up to four dimensions, none of them 0, and a batch of 1.",
     "no_empty_dimension": "No dimension of an image may be 0.",
@@ -32,9 +33,14 @@ SHARED_SENTENCES = {
         "channels (4095 into a convolution with stride 2)."
     ),
     "activation_exact": (
-        "A fused activation must be ReLU, ReLU6 or ReLU-1..1; where such a range ends "
-        "inside the output's, the output must be one that can be seen as an image of "
-        "at most 8191 x 8191."
+        "A fused activation must be ReLU, ReLU6 or ReLU-1..1, whose ends are fewer than 2^31 "
+        "steps of the output; where such a range ends inside the output's, the output must be one "
+        "that can be seen as an image of at most 8191 x 8191."
+    ),
+    "results_in_32_bits": (
+        "Numbers must be below 2^128, and results, before they are clamped, fewer than 2^31 steps "
+        "of the output, as must be the 1 or 6 at which a function ends: the CPU has no more bits "
+        "for them."
     ),
     "moved_size": (
         "Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes."

@@ -58,19 +58,19 @@ class TableCase:
         """What a failure is called."""
         return f"table-{self.seed}"
 
-    def _built(self) -> tuple[ModelBuilder, Sequence[int]]:
+    def built(self) -> tuple[ModelBuilder, Sequence[int]]:
         rng = seeded("table", self.seed)
         builder = ModelBuilder(str(rng.choice(["uint8", "int8"])))
         return builder, table_operator(builder, rng)
 
     def model(self) -> bytes:
         """The .tflite."""
-        builder, outputs = self._built()
+        builder, outputs = self.built()
         return builder.build(outputs)
 
     def feed(self) -> list[Array]:
         """Every byte, as far as there is room, and any behind."""
-        builder, _ = self._built()
+        builder, _ = self.built()
         spec = builder.tensors[builder.inputs[0]]
         assert spec.shape is not None
         rng = seeded("feed", self.name)

@@ -72,11 +72,13 @@ def addition_numbers(scales: AdditionScales, as_recorded: bool) -> AdditionNumbe
     subtractions."""
     numbers = requantise.closest_addition(scales, _codable)
     if as_recorded and not scales.subtract:
-        ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
+        with np.errstate(over="ignore", divide="ignore"):
+            ratio = np.float32(scales.second.scale) / np.float32(scales.first.scale)
         step = np.float32(np.float32(max(float(ratio), 1.0)) / np.float32(255))
         recorded = requantise.recorded_addition(scales, step)
         error = requantise.addition_error(recorded, scales, recorded.scale)
-        numbers = recorded if error < 1 else numbers
+        # Its larger weight is 255, so its scale may have no fields where a smaller weight's has.
+        numbers = recorded if error < 1 and fits(recorded.scale) else numbers
     return numbers
 
 

@@ -29,8 +29,11 @@ INTEGER_TYPES: Final = ("uint8", "int8", "int16", "int32", "int64")
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """(mantissa, shift): real = mantissa * 2 ** (shift - 31); the mantissa has 31 bits.
 
-    ``QuantizeMultiplier`` of TFLite, which rounds half away from zero.
+    ``QuantizeMultiplier`` of TFLite, which rounds half away from zero. What is too large becomes
+    the largest.
     """
+    if math.isinf(real):
+        return (1 << 31) - 1 if real > 0 else -(1 << 31) + 1, 30
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
@@ -126,9 +129,12 @@ def type_range(dtype: str) -> tuple[int, int]:
 
 
 def quantized(real: float, scale: float, zero_point: int) -> int:
-    """A real bound in steps, by TFLite's division in single precision."""
-    steps = np.float32(real) / np.float32(scale)
-    return zero_point + int(round_half_away(np.array(steps, np.float64)))
+    """A real bound in steps, by TFLite's division in single precision; one that no 32 bits hold,
+    which TFLite refuses, as the last that they do."""
+    with np.errstate(over="ignore", divide="ignore"):
+        steps = np.float32(real) / np.float32(scale)
+    held = np.clip(np.array(steps, np.float64), -(1 << 31), (1 << 31) - 1)
+    return zero_point + int(round_half_away(held))
 
 
 def activation_range(activation: Activation, tensor: Tensor) -> tuple[int, int]:

@@ -186,8 +186,9 @@ def hard_swish(node: Node) -> tuple[Array, ...]:
         gate = np.clip(real + np.float32(3), np.float32(0), np.float32(6))
         return (real * gate / np.float32(6),)
     fine = np.float32(1 / 128) * np.float32(scale_of(source))
-    to_output = quantize_multiplier(float(fine / np.float32(scale_of(target))))
-    to_gate = quantize_multiplier(float(fine / np.float32(3.0 / 32768)))
+    with np.errstate(over="ignore"):
+        to_output = quantize_multiplier(float(fine / np.float32(scale_of(target))))
+        to_gate = quantize_multiplier(float(fine / np.float32(3.0 / 32768)))
     steps = (_all_bytes(source) - zero_point_of(source)) * 128
     value = _high_half(steps, _to_16_bits(to_output[0]))
     gate = steps

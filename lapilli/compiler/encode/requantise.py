@@ -90,10 +90,13 @@ def recorded_addition(scales: AdditionScales, step: np.float32) -> AdditionNumbe
         difference = np.float32(
             np.float32(first.zero_point - second.zero_point) * np.float32(second.scale)
         )
+        bias = float(difference) / float(unit)
+        if not math.isfinite(bias):
+            return UNUSABLE
         return AdditionNumbers(
             round_half_away(1.0 / float(step)) & 0xFF,
             round_half_away(float(ratio) / float(step)) & 0xFF,
-            round_half_away(float(difference) / float(unit)),
+            round_half_away(bias),
             convolution_scale(first.scale, float(step), scales.output.scale),
         )
 

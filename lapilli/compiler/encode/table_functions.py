@@ -63,7 +63,8 @@ def relu_0_to_1(x: Floats) -> Floats:
 
 def leaky_relu(slope: float) -> Function:
     """x, and ``slope`` times x below 0; PRELU with one slope is the same."""
-    factor = float(np.float32(slope))
+    largest = float(np.finfo(np.float32).max)
+    factor = float(np.float32(min(max(slope, -largest), largest)))
     return lambda x: np.where(x < 0, x * factor, x)
 
 

@@ -197,7 +197,8 @@ def recorded_relu(
     """max(x, 0) as recorded: the identity for positive arguments, the multiplier scales."""
     words = np.full(ENTRIES, SIGN, np.uint32)
     words[:HALF] = _identity()
-    post = recorded_multiplier(np.float32(input_scale) / np.float32(output_scale))
+    with np.errstate(over="ignore"):
+        post = recorded_multiplier(np.float32(input_scale) / np.float32(output_scale))
     return Table(words, post, input_zero_point, output_zero_point)
 
 
@@ -207,7 +208,8 @@ def recorded_abs(
     """|x| as recorded: the identity on both halves."""
     words = np.concatenate([_identity(), _identity()])
     words[HALF : HALF + FIRST] = SIGN
-    post = recorded_multiplier(np.float32(input_scale) / np.float32(output_scale))
+    with np.errstate(over="ignore"):
+        post = recorded_multiplier(np.float32(input_scale) / np.float32(output_scale))
     return Table(words, post, input_zero_point, output_zero_point)
 
 
@@ -223,7 +225,8 @@ def recorded_logistic(
     words[:FIRST], words[HALF - FIRST : HALF] = half, one
     # One entry more: the one behind the negative half's first sixteen is not sampled either.
     words[HALF : HALF + FIRST + 1], words[-FIRST:] = half, 0
-    post = recorded_multiplier(np.float32(1.0 / np.float64(np.float32(output_scale))))
+    with np.errstate(over="ignore"):
+        post = recorded_multiplier(np.float32(1.0 / np.float64(np.float32(output_scale))))
     return Table(words, post, input_zero_point, output_zero_point)
 
 

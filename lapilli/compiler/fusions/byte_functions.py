@@ -19,7 +19,8 @@ from lapilli.compiler.fusions.elementwise import is_elementwise, real_bytes
 from lapilli.compiler.fusions.fused import Fused, Replacement, consumers, private, replaced
 from lapilli.compiler.fusions.ties import other_roundings, rounded_once
 from lapilli.compiler.judge import judge
-from lapilli.compiler.operators import look_up
+from lapilli.compiler.operators import cpu_range, look_up
+from lapilli.compiler.operators.registry import record_of
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
 from lapilli.model.graph import Graph, Operator, Tensor
@@ -63,7 +64,9 @@ def byte_functions(before: Fused, chip: Chip, excluded: Collection[int]) -> Fuse
         frozenset(
             i
             for i, operator in enumerate(graph.operators)
-            if operator.index not in excluded and is_elementwise(graph, operator)
+            if operator.index not in excluded
+            and is_elementwise(graph, operator)
+            and _in_range(graph, operator)
         ),
     )
     changes: list[Replacement] = []
@@ -81,6 +84,17 @@ def byte_functions(before: Fused, chip: Chip, excluded: Collection[int]) -> Fuse
     if not changes:
         return before
     return replaced(before, replace(graph, tensors=tuple(tensors)), changes)
+
+
+def _in_range(graph: Graph, operator: Operator) -> bool:
+    """The CPU has bits for all that the operator computes, and looks at its scales."""
+    record = record_of(operator.kind)
+    function = None
+    if record is not None and record.function is not None:
+        function = record.function(graph, operator)
+    if operator.kind == "NEG" and cpu_range.elsewhere(graph, operator) is not None:
+        return False
+    return cpu_range.beyond(graph, operator, function) is None
 
 
 def spans(search: _Search, position: int) -> Iterator[Span]:

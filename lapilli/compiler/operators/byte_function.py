@@ -14,6 +14,7 @@ from lapilli.compiler.encode.table_functions import Function, target_of
 from lapilli.compiler.encode.tables import Judgement, Table
 from lapilli.compiler.every_byte import every_byte
 from lapilli.compiler.jobs import ImageSize, View
+from lapilli.compiler.operators import cpu_range
 from lapilli.compiler.operators.record import Case, Rule, relies_on
 from lapilli.compiler.operators.rules import (
     BYTES_BELOW,
@@ -64,6 +65,18 @@ def look_up_size(case: Case) -> str | None:
 
 
 @relies_on(eight_bit, quantised_per_tensor)
+def results_in_32_bits(case: Case) -> str | None:
+    """Numbers must be below 2^128, and results, before they are clamped, fewer than 2^31 steps of
+    the output, as must be the 1 or 6 at which a function ends: the CPU has no more bits for them.
+
+    Remedy: Choose a wider output range, or a narrower input range.
+    """
+    record = case.record
+    function = record.function(case.graph, case.operator) if record.function else None
+    return cpu_range.beyond(case.graph, case.operator, function)
+
+
+@relies_on(eight_bit, quantised_per_tensor)
 def table_exact(case: Case) -> str | None:
     """A look-up table, whose entries lie up to 8 bytes apart, must give every one of the 256 bytes
     to within 1 of the CPU.
@@ -95,7 +108,7 @@ COMMON_RULES: tuple[Rule, ...] = (
     look_up_size,
 )
 """Of every operator that may go through a table."""
-RULES: tuple[Rule, ...] = (*COMMON_RULES, table_exact)
+RULES: tuple[Rule, ...] = (*COMMON_RULES, results_in_32_bits, table_exact)
 """Of one that has a single input."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lapilli.compiler.builder import Builder
 from lapilli.compiler.jobs import View
-from lapilli.compiler.operators import flat
+from lapilli.compiler.operators import cpu_range, flat
 from lapilli.compiler.operators.flat import Step
 from lapilli.compiler.operators.record import Case, relies_on
 from lapilli.compiler.operators.rules import operands_present
@@ -64,7 +64,8 @@ def cut_range(quantization: Quantization, activation: Activation) -> tuple[int, 
 
 
 def _byte(quantization: Quantization, value: float) -> int:
-    steps = np.float32(abs(value)) / np.float32(quantization.scale)
+    with np.errstate(over="ignore", divide="ignore"):
+        steps = np.float32(abs(value)) / np.float32(quantization.scale)
     if not steps < 2 * LARGEST:
         steps = np.float32(2 * LARGEST)
     rounded = int(np.floor(steps + np.float32(0.5)))
@@ -90,8 +91,9 @@ def byte_ending(quantization: Quantization, activation: Activation) -> Ending:
 
 @relies_on(operands_present)
 def activation_exact(case: Case) -> str | None:
-    """A fused activation must be ReLU, ReLU6 or ReLU-1..1; where such a range ends inside the
-    output's, the output must be one that can be seen as an image of at most 8191 x 8191.
+    """A fused activation must be ReLU, ReLU6 or ReLU-1..1, whose ends are fewer than 2^31 steps of
+    the output; where such a range ends inside the output's, the output must be one that can be seen
+    as an image of at most 8191 x 8191.
 
     Remedy: Use ReLU, or quantise so that the output range ends at 6 (scale 6/255, zero point 0).
     """
@@ -101,5 +103,8 @@ def activation_exact(case: Case) -> str | None:
     quantization = case.output().quantization
     if quantization is None or not quantization.scales or not 0 < quantization.scale < np.inf:
         return None  # another rule's concern
+    beyond = cpu_range.beyond_end(case.graph, case.operator)
+    if beyond is not None:
+        return beyond
     direct = ending_of(quantization, activation).direct
     return None if direct else flat.flat_size(case)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
-
+from lapilli.compiler.operators import cpu_range
 from lapilli.compiler.operators.record import Case, Rule, relies_on
 from lapilli.model.geometry import SIDE_MAXIMUM, image_extents
 from lapilli.model.options import Convolution, Pooling
@@ -56,7 +55,7 @@ def eight_bit(case: Case) -> str | None:
 
 @relies_on(operands_present)
 def quantised_per_tensor(case: Case) -> str | None:
-    """Every tensor must have one scale above 0 and one zero point from 0 to 255.
+    """Every tensor must have one scale from 2^-126 to below 2^128 and one zero point from 0 to 255.
 
     Remedy: Convert with one scale a tensor (converter option
     _experimental_disable_per_channel).
@@ -67,8 +66,9 @@ def quantised_per_tensor(case: Case) -> str | None:
             return f"{tensor.name} has no quantisation"
         if quantization.per_channel:
             return f"{tensor.name} has {len(quantization.scales)} scales"
-        if not (np.isfinite(quantization.scale) and np.float32(quantization.scale) > 0):
-            return f"{tensor.name} has scale {quantization.scale}"
+        odd = cpu_range.odd_scale(quantization)
+        if odd is not None:
+            return f"{tensor.name} has {odd}"
         if not 0 <= quantization.zero_point <= 255:
             return f"{tensor.name} has zero point {quantization.zero_point}"
     return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lapilli.compiler.encode import table_functions as functions
 from lapilli.compiler.encode.table_functions import Function
-from lapilli.compiler.operators.byte_function import RULES, lowering, quantization_of
+from lapilli.compiler.operators import cpu_range
+from lapilli.compiler.operators.byte_function import RULES, lowering
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import quantised_per_tensor
-from lapilli.compiler.unsigned import MIDDLE
 from lapilli.model.graph import Graph, Operator
 
 
@@ -18,11 +18,7 @@ def negated_in_place(case: Case) -> str | None:
 
     Remedy: Quantise symmetrically, with the same range on both sides.
     """
-    if case.operator.kind != "NEG":
-        return None
-    ends = [quantization_of(case.graph, tensor.index) for tensor in (case.input(0), case.output())]
-    pairs = [(end.scale, end.zero_point - MIDDLE) for end in ends]
-    return None if pairs[0] == pairs[1] and pairs[0][1] == 0 else f"{pairs[0]} -> {pairs[1]}"
+    return cpu_range.elsewhere(case.graph, case.operator) if case.operator.kind == "NEG" else None
 
 
 def function_of(graph: Graph, operator: Operator) -> Function:

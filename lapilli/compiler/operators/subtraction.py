@@ -22,7 +22,7 @@ from lapilli.model.graph import Operator
 @relies_on(quantised_per_tensor, constant_operand)
 def scale_fits(case: Case) -> str | None:
     """The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to
-    2^16)."""
+    2^16), and one in the CPU's kernel (operands' steps below 2^19 of the result's)."""
     return weighted_sum.scale_misfit(case, subtract=True)
 
 

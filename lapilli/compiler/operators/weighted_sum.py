@@ -10,7 +10,7 @@ from lapilli.compiler.encode.requantise import AdditionScales
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import AdditionIntent
 from lapilli.compiler.jobs import View
-from lapilli.compiler.operators import by_constant, flat
+from lapilli.compiler.operators import by_constant, cpu_range, flat
 from lapilli.compiler.operators.broadcasting import repeated
 from lapilli.compiler.operators.endings import ending_of
 from lapilli.compiler.operators.flat import Step
@@ -46,6 +46,8 @@ def addition_size(case: Case) -> str | None:
 def scale_misfit(case: Case, subtract: bool = False) -> str | None:
     """The factor that has no multiplier and shift, if it has none."""
     scales = _scales(case, subtract)
+    if cpu_range.beyond_sum(case.graph, case.operator) is not None:
+        return _ratio(scales)
     if by_constant.constant_position(case.graph, case.operator) is not None:
         found = by_constant.sum_with(case.graph, case.operator, case.chip, subtract)
         return None if found is not None else _ratio(scales)

@@ -177,7 +177,7 @@ def test_what_no_table_gives_is_left_as_it_is() -> None:
     """A chain that is too steep for entries eight bytes apart; its first operator is taken."""
     builder = ModelBuilder("int8")
     x = given(builder, 0.01, 128)
-    y = quantize(builder, x, (1.2, -128 + 128))
+    y = quantize(builder, x, (0.15, -128 + 128))
     z = builder.tensor(SHAPE, 0.2, -128)
     builder.operator("EXP", [y], [z], ("ExpOptions", {}))
     graph = tflite.parse(builder.build([z]), "steps")

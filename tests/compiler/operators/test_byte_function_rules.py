@@ -87,6 +87,11 @@ COMMON: list[Broken] = [
     ("quantised_per_tensor", "to has no quantisation", unary("RELU", number=1, quantization=None)),
     ("same_shape", "[1, 4, 4, 2] -> [1, 4, 8]", unary("RELU", number=1, shape=(1, 4, 8))),
 ]
+BEYOND: Broken = (
+    "results_in_32_bits",
+    "7.75e+12 steps",
+    unary("RELU", number=1, quantization=Quantization((1e-12,), (100,))),
+)
 STEEP: Broken = ("table_exact", "232 becomes 221 instead of 230", steep())
 NOT_SYMMETRIC: Broken = ("negated_in_place", "(0.05, -28) -> (0.05, -28)", unary("NEG"))
 RUNS = np.arange(20, dtype=np.uint8).reshape(1, 1, 20)
@@ -101,7 +106,7 @@ SLOPES: list[Broken] = [
     ("few_slopes", "slopes is computed", with_slopes(RUNS, computed=True)),
     ("tables_exact", "0 becomes 0 instead of 255", too_far_apart()),
 ]
-BROKEN = [*COMMON, STEEP, NOT_SYMMETRIC, *SLOPES]
+BROKEN = [*COMMON, BEYOND, STEEP, NOT_SYMMETRIC, *SLOPES]
 
 
 @pytest.mark.parametrize(("rule", "found", "graph"), parameters(BROKEN))
@@ -113,10 +118,10 @@ def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph
     ("record", "broken"),
     [
         *(
-            (module.RECORD, [*COMMON, STEEP])
+            (module.RECORD, [*COMMON, BEYOND, STEEP])
             for module in (rectifiers, leaky_relu, sigmoids, smooth_rectifiers, powers)
         ),
-        (signs.RECORD, [*COMMON, STEEP, NOT_SYMMETRIC]),
+        (signs.RECORD, [*COMMON, BEYOND, STEEP, NOT_SYMMETRIC]),
         (prelu.RECORD, [*COMMON, *SLOPES]),
     ],
     ids=lambda value: value.kinds[0] if isinstance(value, OperatorRecord) else "",

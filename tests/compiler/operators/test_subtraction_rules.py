@@ -13,6 +13,10 @@ from lapilli.compiler.operators import subtraction
 from lapilli.model.graph import Activation, Graph
 
 SENTENCES = {
+    "scale_fits": (
+        "The factor from accumulator to output must have a multiplier and shift (A311D: 2^-112 to "
+        "2^16), and one in the CPU's kernel (operands' steps below 2^19 of the result's)."
+    ),
     "subtraction_exact": (
         "Two weights of at most 255 together must express a subtraction's two factors "
         "to within 0.9 output steps."
