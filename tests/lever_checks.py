@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from comparing import device
+from further_graphs import FurtherGraph
+from operator_cases import OperatorCase
 from random_graphs import RandomGraph
 from shared_data import shared_data
 
@@ -30,14 +32,20 @@ def only(*names: str) -> CompileOptions:
 
 @lru_cache(maxsize=64)
 def program(model: str, chip: str, schedule: str, options: CompileOptions) -> Program:
-    """Of a model of the shared data, or of the random graph called ``graph-SEED``."""
+    """Of a model of the shared data, of the random graph ``graph-SEED`` or ``further-SEED`` (of all
+    kinds of operators), or of the operator ``case-FAMILY-SEED``."""
     return compile_graph(graph_named(model), chip_named(chip), schedule, options=options)
 
 
 @lru_cache(maxsize=8)
 def graph_named(model: str) -> Graph:
-    if model.startswith("graph-"):
-        return tflite.parse(RandomGraph(int(model.removeprefix("graph-"))).model(), model)
+    kind, _, seed = model.rpartition("-")
+    if kind == "graph":
+        return tflite.parse(RandomGraph(int(seed)).model(), model)
+    if kind == "further":
+        return tflite.parse(FurtherGraph(int(seed)).model(), model)
+    if kind.startswith("case-"):
+        return tflite.parse(OperatorCase(kind.removeprefix("case-"), int(seed)).model(), model)
     return tflite.load(Path(shared_data() / "models" / f"{model}.tflite"))
 
 

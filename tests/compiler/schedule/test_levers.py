@@ -7,6 +7,7 @@ import itertools
 import pytest
 from comparing import CHIPS
 from lever_checks import check_equal, only
+from operator_cases import FAMILIES
 from shared_data import shared_data
 
 from lapilli.compiler.schedule.levers.registry import NAMES
@@ -15,6 +16,9 @@ from lapilli.compiler.stages import CompileOptions
 LONG = pytest.mark.long
 GRAPHS = 500
 SAMPLE = 8
+FURTHER_GRAPHS = 250
+FURTHER = 6
+"""The same of graphs of all kinds of operators."""
 PAIRS = tuple(itertools.combinations(NAMES, 2))
 WHOLE = (
     "mobilenet_v1_0.25_128_quant",
@@ -49,6 +53,30 @@ def test_random_graphs(block: int, chip: str) -> None:
     """A sample of them, and each of 500."""
     seeds = range(block, min(block + 20, GRAPHS) if block else SAMPLE)
     checked([f"graph-{seed}" for seed in seeds], chip, CompileOptions())
+
+
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(n, marks=LONG) for n in range(FURTHER, FURTHER_GRAPHS, 25))]
+)
+@pytest.mark.parametrize("chip", CHIPS)
+def test_random_graphs_of_all_kinds_of_operators(first: int, chip: str) -> None:
+    """A sample of them, and each of 250."""
+    seeds = range(first, min(first + 25, FURTHER_GRAPHS) if first else FURTHER)
+    checked([f"further-{seed}" for seed in seeds], chip, CompileOptions())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_operators_without_kernels(family: str) -> None:
+    """On either chip a few."""
+    for chip, seeds in zip(CHIPS, (range(2), range(2, 4)), strict=True):
+        checked([f"case-{family}-{seed}" for seed in seeds], chip, CompileOptions())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_operators_without_kernels(family: str, chip: str) -> None:
+    checked([f"case-{family}-{seed}" for seed in range(4, 100)], chip, CompileOptions())
 
 
 @pytest.mark.parametrize("chip", CHIPS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from digests import CHIPS
+from lever_checks import graph_named
 from numpy.typing import NDArray
 from rule_checks import chip
 from scheduled_parts import scheduled_parts
@@ -27,12 +28,20 @@ from lapilli.model import tflite
 from lapilli.model.graph import Graph
 from lapilli.program.program import Job, Part
 
+LONG = pytest.mark.long
 Bytes = NDArray[np.int64]
 NOBODY, CONTENT, LOST = -1, -2, -3
 """Whose a byte is: not written yet; there from the start; perhaps gone, by kernels that only fill
 up the cores. Others are operators, and inputs as ``-10 - tensor``."""
-MOVES = ("transpose", "detranspose", "reshuffle")
-"""Kinds of jobs that change the layout: what they write is still the result of who made it."""
+COPY = "copy"
+MOVES = ("transpose", "detranspose", "reshuffle", COPY)
+"""Kinds of jobs that change layout or place: what they write is still the result of who made it.
+Copies of a part's outputs stand at its end, whichever operator made them."""
+
+
+HOLDING = {"CONCATENATION", "PACK", "UNPACK", "SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "PAD"}
+"""Operators whose results may hold bytes of their operands where those were made, beside others
+that jobs of their own put there."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +145,10 @@ def makers(graph: Graph, with_jobs: set[int], entering: set[int]) -> dict[int, s
         if tensor not in producer:
             return set()
         operator = producer[tensor]
-        if operator.index in with_jobs:
-            return {operator.index}
-        return set().union(*(behind(t) for t in operator.inputs if t >= 0))
+        own = {operator.index} if operator.index in with_jobs else set()
+        if own and operator.kind not in HOLDING:
+            return own
+        return own.union(*(behind(t) for t in operator.inputs if t >= 0))
 
     return {
         operator.index: {operator.index}.union(*(behind(t) for t in operator.inputs if t >= 0))
@@ -156,7 +166,11 @@ def check_part(graph: Graph, scheduled: ScheduledPart, on: Chip) -> int:
     for job, access in accesses(part, on):
         found, at = memory.owners(access.reads)
         read = set(np.unique(found[at]).tolist()) - {CONTENT}
-        assert read <= allowed[job.operator], (job, read, allowed[job.operator])
+        if job.kind == COPY and not read & {NOBODY, LOST}:
+            right = read  # whoever reads the copy is asked whose it is
+        else:
+            right = allowed[job.operator]
+        assert read <= right, (job, read, right)
         made, at = memory.owners(access.writes)
         assert len(np.unique(at)) == len(at), "a byte written twice"
         moved = job.kind in MOVES and len(read) == 1
@@ -217,8 +231,22 @@ def test_jobs_of_a_whole_model_keep_to_their_places(name: str) -> None:
     assert places_of(path, chip(name)) >= 30
 
 
+@pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.parametrize(
+    ("first", "behind"), [(0, 8), *(pytest.param(n, n + 25, marks=LONG) for n in range(8, 250, 25))]
+)
+def test_jobs_of_all_kinds_of_operators_keep_to_their_places(
+    first: int, behind: int, name: str
+) -> None:
+    graphs = (graph_named(f"further-{seed}") for seed in range(first, behind))
+    assert all(places_in(graph, chip(name)) for graph in graphs)
+
+
 def places_of(path: Path, on: Chip) -> int:
-    graph = tflite.load(path)
+    return places_in(tflite.load(path), on)
+
+
+def places_in(graph: Graph, on: Chip) -> int:
     count = 0
     for scheduled in scheduled_parts(graph, on, "best"):
         check_tiles(scheduled, on)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from digests import CHIPS
+from lever_checks import graph_named
 from rule_checks import chip
 from scheduled_parts import DEFAULT, scheduled_parts
 from shared_data import shared_data
@@ -77,6 +78,18 @@ def models(folder: str) -> list[Path]:
 def test_every_job_has_the_work_that_its_bytes_have(folder: str, schedule: str, name: str) -> None:
     found = [jobs_compared(tflite.load(path), chip(name), schedule) for path in models(folder)]
     assert sum(found) >= 6
+
+
+@pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("first", "behind"), [(0, 6), pytest.param(6, 250, marks=pytest.mark.long)]
+)
+def test_so_it_is_with_all_kinds_of_operators(
+    first: int, behind: int, schedule: str, name: str
+) -> None:
+    graphs = (graph_named(f"further-{seed}") for seed in range(first, behind))
+    assert all(jobs_compared(graph, chip(name), schedule) for graph in graphs)
 
 
 @pytest.mark.parametrize("name", CHIPS)
