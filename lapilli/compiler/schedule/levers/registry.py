@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lapilli.compiler.schedule.levers import (
+    empty_taps,
     fold,
     groups,
     one_pass,
@@ -25,6 +26,7 @@ LEVERS: tuple[Lever, ...] = (
     parity.LEVER,
     tp_cores.LEVER,
     plain_addition.LEVER,
+    empty_taps.LEVER,
     groups.LEVER,
     output_split.LEVER,
     fold.LEVER,
