@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["LAPILLI_CACHE"] = ""
-"""No test reads or writes programs in the user's cache folder, nor do processes it starts. Tests of
-the cache name a folder of their own."""
+os.environ["LAPILLI_CPU"] = ""
+"""No test reads or writes programs in the user's cache folder, or rates of the CPU in his settings,
+nor do processes it starts. Tests of these name a place of their own."""
 
 COMMON = settings(
     deadline=None,  # of an example, by the clock: a busy machine is no error

@@ -16,6 +16,7 @@ ROOMS = (
     "postprocess",
     "program",
     "compiler",
+    "cpu_rates",
     "cache",
     "emulator",
     "device",

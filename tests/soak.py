@@ -47,7 +47,7 @@ def tiny_model() -> bytes:
 
 def load(model: bytes) -> Any:
     """An interpreter with the delegate on the emulator, nobody else keeps the latter."""
-    delegate = Delegate(device="emulator:a311d")
+    delegate = Delegate(device="emulator:a311d", partition="all")
     interpreter = litert.interpreter_class()(
         model_content=model, experimental_delegates=[delegate], num_threads=1
     )

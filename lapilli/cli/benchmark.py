@@ -46,6 +46,7 @@ def _option(name: str, default: float, help_text: str) -> Callable[[Command], Co
 @targets.device("auto")
 @options.schedule()
 @options.search()
+@options.cuts()
 @options.cache()
 @options.inputs(options.RANDOM_INPUTS)
 @options.pictures()
@@ -62,6 +63,7 @@ def benchmark(
     device: str,
     schedule: str,
     search: SearchOptions,
+    partition: str | None,
     cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
@@ -86,6 +88,7 @@ def benchmark(
             num_threads=num_threads,
             cache=cache,
             shapes=shapes,
+            partition=partition,
         )
     try:
         given = read_all(timed.graph, timed.content, inputs, picture_wish) if inputs else None

@@ -22,6 +22,7 @@ from lapilli.compiler.blocking import blocking
 from lapilli.compiler.program_size import MOST_ADDRESSES, MOST_BYTES
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import Verdict, left_over
+from lapilli.cpu_rates import cuts_of
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
@@ -103,6 +104,7 @@ class Summary:
     help="Refuse what needs more coefficients and instructions.  [default: 2^28]",
 )
 @options.search()
+@options.cuts("fastest; all with --strict or --schedule reference")
 @options.per_channel("best")
 def compile_command(
     model: str,
@@ -121,6 +123,7 @@ def compile_command(
     no_memory_reuse: bool,
     max_program_bytes: int,
     search: SearchOptions,
+    partition: str | None,
     per_channel: str,
     calibration: str | None,
 ) -> None:
@@ -138,6 +141,7 @@ def compile_command(
         not no_memory_reuse,
         max_program_bytes,
         per_channel=per_channel_of(per_channel, calibration, graph, data),
+        cuts=cuts_of(partition, schedule, strict),
     ).searched(search)
     store = store_for(cache)
     prepared = compiler.prepare(graph, found, wishes, keeper(store, wishes.per_channel))

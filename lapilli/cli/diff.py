@@ -17,6 +17,7 @@ from lapilli.cli import options, progress, targets, text
 from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import per_channel_of, show_layers
 from lapilli.cli.remaining import remaining
+from lapilli.compiler.cuts import ALL
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.diff.interpreters import REFERENCES, YARDSTICKS
 from lapilli.diff.layers import diff
@@ -49,6 +50,7 @@ ROUNDED = (
 @targets.device(targets.DEFAULT_EMULATOR)
 @options.schedule()
 @options.search()
+@options.cuts("all")
 @options.per_channel("fast")
 @click.option(
     "--reference",
@@ -78,6 +80,7 @@ def diff_command(
     device: str,
     schedule: str,
     search: SearchOptions,
+    partition: str | None,
     per_channel: str,
     calibration: str | None,
     reference: str,
@@ -114,6 +117,7 @@ def diff_command(
             progress=advance,
             per_channel=per_channel_of(per_channel, calibration, graph, content),
             name=Path(model).name,
+            partition=partition or ALL,
         )
     source = ", ".join(inputs) if inputs else f"random values, seed {seed}"
     if as_json:

@@ -12,15 +12,15 @@ import click
 from lapilli.cache.programs import store_for
 from lapilli.cache.store import Store
 from lapilli.cache.units import keeper
-from lapilli.cli import fit_screen, operator_table, options, targets, text
+from lapilli.cli import fit_screen, operator_table, options, part_costs, targets, text
 from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import loss_json, loss_notes, per_channel_of
 from lapilli.compiler import explanation
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.explanation import Explanation
-from lapilli.compiler.per_channel import PerChannel
 from lapilli.compiler.reasons import Reason
 from lapilli.compiler.verdict import ON_HOST, left_over
+from lapilli.cpu_rates import cuts_of
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
 from lapilli.model import tflite
@@ -43,6 +43,7 @@ SHOWN_RUNS = 12
     type=click.IntRange(1),
     help="Leave NPU parts of fewer operators to the CPU.",
 )
+@options.cuts("fastest; all with --strict")
 @options.per_channel("fast")
 @options.cache()
 @click.option(
@@ -55,6 +56,7 @@ def explain(
     shapes: Shapes,
     chip: str,
     min_partition: int,
+    partition: str | None,
     per_channel: str,
     calibration: str | None,
     cache: bool,
@@ -71,10 +73,10 @@ def explain(
     graph = tflite.parse(data, Path(model).name, source=model)
     wish = per_channel_of(per_channel, calibration, graph, data)
     store = store_for(cache)
-    report = explanation.explain(graph, found, min_partition, wish, keeper(store, wish))
-    fit = None
-    if min_partition == 1:
-        fit = _fit(graph, tflite.digest(data), found, report, wish, store)
+    cuts = cuts_of(partition, "best", strict, min_partition)
+    report = explanation.explain(graph, found, cuts, wish, keeper(store, wish))
+    asked = compiler.CompileOptions(per_channel=wish, cuts=cuts)
+    fit = _fit(graph, tflite.digest(data), found, report, asked, store)
     text.say(graph.remarks)
     if as_json:
         more = {
@@ -100,13 +102,13 @@ def _fit(
     digest: str,
     chip: Chip,
     report: Explanation,
-    wish: PerChannel,
+    asked: compiler.CompileOptions,
     store: Store | None,
 ) -> Fit | None:
     """How fast it would be; None for a chip without times."""
     if chip.name not in EVIDENCE:
         return None
-    found = fit_explained(graph, digest, chip, report, wish, store, EVIDENCE[chip.name])
+    found = fit_explained(graph, digest, chip, report, asked, store, EVIDENCE[chip.name])
     return Fit(graph.name, len(graph.operators), report.macs, (found,), report.loss, report.note)
 
 
@@ -132,6 +134,7 @@ def lines(
         yield from _reason(report, number, reason, width)
     yield from _on_the_host(report, width)
     yield from _runs(report, width)
+    yield from part_costs.lines(report, width)
     yield ""
     yield from operator_table.table(report, width, everything)
     yield ""

@@ -14,6 +14,7 @@ from lapilli.cli import fit_screen, options, targets, text
 from lapilli.cli.completion import FILE
 from lapilli.cli.per_channel import per_channel_of
 from lapilli.compiler import stages as compiler
+from lapilli.cpu_rates import cuts_of
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
 from lapilli.model.input_shapes import Shapes
@@ -31,6 +32,7 @@ from lapilli.profile.fit import fit_graph, timed_chips
     help="A chip or board; may be given again.  [default: all that have times]",
 )
 @click.option("--device", metavar="DEVICE", help="The device whose chip it is.")
+@options.cuts("fastest; all with --strict")
 @options.per_channel("fast")
 @options.cache()
 @click.option(
@@ -42,6 +44,7 @@ def fit(
     shapes: Shapes,
     chips: tuple[str, ...],
     device: str | None,
+    partition: str | None,
     per_channel: str,
     calibration: str | None,
     cache: bool,
@@ -59,7 +62,8 @@ def fit(
     data = tflite.read_file(model, shapes)
     graph = tflite.parse(data, Path(model).name, source=model)
     wish = per_channel_of(per_channel, calibration, graph, data)
-    found = fit_graph(graph, tflite.digest(data), wanted, wish, store_for(cache))
+    cuts = cuts_of(partition, "best", strict)
+    found = fit_graph(graph, tflite.digest(data), wanted, wish, store_for(cache), cuts)
     text.say(graph.remarks)
     if as_json:
         click.echo(json.dumps(found.to_dict() | {"notes": list(graph.remarks)}, indent=2))

@@ -11,6 +11,7 @@ import click
 from lapilli.answers.images import HARD_LIMIT
 from lapilli.answers.inputs import PictureWish
 from lapilli.answers.normalisation import Wish
+from lapilli.compiler.cuts import PARTITIONS
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, MOST_EFFORT, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
 
@@ -100,6 +101,23 @@ def per_channel(default: str) -> Callable[[Command], Command]:
         help="Pictures or arrays like those the model is for.  [default: made-up pictures]",
     )
     return lambda command: ways(samples(command))
+
+
+def cuts(default: str = "fastest; all with --schedule reference") -> Callable[[Command], Command]:
+    """``--partition``."""
+    return click.option(
+        "--partition",
+        metavar=f"[{'|'.join(PARTITIONS)}]",
+        callback=_partition,
+        help=f"Leave parts to the CPU that are modelled to be faster there, or none.  "
+        f"[default: {default}]",
+    )
+
+
+def _partition(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value not in PARTITIONS:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(PARTITIONS)}")
+    return value
 
 
 def inputs(without: str = "") -> Callable[[Command], Command]:

@@ -33,6 +33,7 @@ from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_fil
 )
 @options.schedule()
 @options.search()
+@options.cuts()
 @options.cache()
 @options.shapes()
 @options.inputs("zeros")
@@ -53,6 +54,7 @@ def profile(
     device: str,
     schedule: str,
     search: SearchOptions,
+    partition: str | None,
     cache: bool,
     inputs: tuple[str, ...],
     picture_wish: PictureWish,
@@ -74,7 +76,18 @@ def profile(
     """
     if node_path is not None and kind_of(path) != "model":
         raise UsageError(f"--node-data needs a model's tensor names; {path} has none")
-    wishes = Wishes(device, schedule, inputs, not no_run, runs, picture_wish, cache, shapes, search)
+    wishes = Wishes(
+        device,
+        schedule,
+        inputs,
+        not no_run,
+        runs,
+        picture_wish,
+        cache,
+        shapes,
+        search,
+        partition,
+    )
     with native_messages():
         found = profile_file(path, wishes)
     _write(csv_path, lambda: json_report.to_csv(found, jobs))

@@ -23,6 +23,7 @@ from lapilli.answers.results import Score, Task
 from lapilli.cli import answer, hang, options, progress, targets
 from lapilli.cli.completion import FILE
 from lapilli.cli.text import count, say
+from lapilli.compiler.cuts import partition_wish
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.verdict import ON_HOST
 from lapilli.errors import ModelError, Unsupported, UsageError
@@ -113,6 +114,7 @@ class Reading:
     type=click.IntRange(1),
     help="Leave NPU parts of fewer operators to the CPU.",
 )
+@options.cuts("fastest; all with --strict or --schedule reference")
 @click.option("--save-hang", metavar="OUT.npz", help=hang.OPTION_HELP)
 @click.option("--strict", is_flag=True, help="Fail if an operator stays on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -135,6 +137,7 @@ def run(
     runs: int,
     output: str | None,
     min_partition: int,
+    partition: str | None,
     save_hang: str | None,
     strict: bool,
     as_json: bool,
@@ -159,6 +162,7 @@ def run(
             experimental=search.experimental,
             effort=search.effort,
             min_partition=min_partition,
+            partition=partition_wish(partition, schedule, strict),
             per_channel=per_channel,
             calibration=calibration,
             cache=cache,

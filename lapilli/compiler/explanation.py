@@ -8,13 +8,16 @@ from typing import Any
 
 from lapilli.compiler import partition
 from lapilli.compiler.blocking import blocking
+from lapilli.compiler.cuts import ALL, FASTEST, TAKE_ALL, Cuts, choose
+from lapilli.compiler.part_cost import PartCost
 from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, PerChannel
 from lapilli.compiler.reasons import Reason, reasons
 from lapilli.compiler.units.report import Loss
 from lapilli.compiler.units.requantise import Requantised
-from lapilli.compiler.verdict import Broken, Verdict, judge_all, with_host
+from lapilli.compiler.verdict import Verdict, judge_all, with_host
 from lapilli.errors import Unsupported
 from lapilli.hw.chips import Chip
+from lapilli.model.byte_sizes import byte_size
 from lapilli.model.graph import Graph, Operator
 from lapilli.model.macs import macs
 
@@ -42,9 +45,53 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """Both ways to cut a model. ``asked``: the one that the report is about. ``cpu``: whose rates
+    count. ``parts``: all that the NPU can take; those not ``kept`` are the CPU's with ``fastest``.
+    """
+
+    asked: str
+    cpu: str
+    parts: tuple[PartCost, ...]
+
+    @property
+    def fastest(self) -> tuple[PartCost, ...]:
+        """The parts on the NPU with ``fastest``."""
+        return tuple(part for part in self.parts if part.kept)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Modelled, of all these parts, on the NPU or the CPU, by how they are cut."""
+        fastest = sum(p.npu_seconds if p.kept else p.cpu_seconds for p in self.parts)
+        return {FASTEST: fastest, ALL: sum(part.npu_seconds for part in self.parts)}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all these parts on the CPU."""
+        return sum(part.cpu_seconds for part in self.parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; times in seconds."""
+        seconds = self.seconds
+        return {
+            "asked": self.asked,
+            "cpu": self.cpu,
+            "cpu_seconds": self.cpu_seconds,
+            FASTEST: _cut_json(self.fastest, seconds[FASTEST]),
+            ALL: _cut_json(self.parts, seconds[ALL]),
+            "parts": [part.to_dict() for part in self.parts],
+        }
+
+
+def _cut_json(parts: Sequence[PartCost], seconds: float) -> dict[str, Any]:
+    operators = sum(len(part.operators) for part in parts)
+    return {"npu_parts": len(parts), "operators_on_npu": operators, "seconds": seconds}
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The whole report. ``loss``: what per-channel weights cost; ``note``: why such layers stay on
-    the CPU although the NPU would take them."""
+    the CPU although the NPU would take them; ``weighed``: what its parts cost."""
 
     model: str
     chip: str
@@ -53,6 +100,7 @@ class Explanation:
     reasons: tuple[Reason, ...]
     loss: Loss | None = None
     note: str = ""
+    weighed: Weighed | None = None
 
     @property
     def on_npu(self) -> int:
@@ -83,20 +131,24 @@ class Explanation:
 def explain(
     graph: Graph,
     chip: Chip,
-    min_partition: int = 1,
+    cuts: Cuts = TAKE_ALL,
     per_channel: PerChannel = FAST_WAY,
     requantise: Callable[[Graph, Sequence[Sequence[int]]], Requantised] | None = None,
+    weigh: bool = True,
 ) -> Explanation:
-    """The report on ``graph`` for ``chip``. NPU parts of fewer operators than ``min_partition`` are
-    left to the CPU. ``requantise``: who sees to per-channel weights, if somebody else knows how."""
-    judged = with_host(graph, judge_all(per_channel.seen(graph), chip))
-    verdicts = _without_small_parts(graph, judged, min_partition)
+    """The report on ``graph`` for ``chip``. ``cuts``: which parts are left to the CPU.
+    ``requantise``: who sees to per-channel weights, if somebody else knows how. ``weigh``: find
+    what both ways to cut cost, whichever was asked for."""
+    seen = per_channel.seen(graph)
+    judged = with_host(graph, judge_all(seen, chip))
+    choice = choose(seen, judged, chip, cuts, weigh=weigh and cuts.partition == FASTEST)
+    verdicts = choice.verdicts
     parts = partition.partition(graph, [verdict.supported for verdict in verdicts])
     try:
         done = requantise or per_channel.done
         loss = done(graph, [part.operators for part in parts if part.on_npu]).loss
     except Unsupported as error:
-        without = explain(graph, chip, min_partition, LEFT_ALONE)
+        without = explain(graph, chip, cuts, LEFT_ALONE, weigh=weigh)
         return replace(without, note=f"per-channel weights stay on the CPU: {error}")
     lines = tuple(
         _line(graph, operator, verdict)
@@ -111,7 +163,12 @@ def explain(
         )
         for part in parts
     )
-    return Explanation(graph.name, chip.name, lines, runs, _by_cost(graph, verdicts), loss)
+    found = Explanation(graph.name, chip.name, lines, runs, _by_cost(graph, verdicts), loss)
+    if not weigh:
+        return found
+    if cuts.partition != FASTEST:
+        choice = choose(seen, judged, chip, replace(cuts, partition=FASTEST), weigh=True)
+    return replace(found, weighed=Weighed(cuts.partition, cuts.rates.name, choice.costs))
 
 
 def _by_cost(graph: Graph, verdicts: Sequence[Verdict]) -> tuple[Reason, ...]:
@@ -120,24 +177,6 @@ def _by_cost(graph: Graph, verdicts: Sequence[Verdict]) -> tuple[Reason, ...]:
     rules = found.rules if found is not None else ()
     order = {(rule.rule, rule.kind): number for number, rule in enumerate(rules)}
     return tuple(sorted(reasons(graph, verdicts), key=lambda r: order[r.rule, r.kind]))
-
-
-def _without_small_parts(
-    graph: Graph, verdicts: tuple[Verdict, ...], least: int
-) -> tuple[Verdict, ...]:
-    """The verdicts, with operators in parts of fewer than ``least`` refused."""
-    found = list(verdicts)
-    for part in partition.partition(graph, [verdict.supported for verdict in verdicts]):
-        if part.on_npu and len(part.operators) < least:
-            for i in part.operators:
-                small = Broken(
-                    "min_partition",
-                    f"An NPU part must have at least {least} operators (min_partition).",
-                    f"a part of {len(part.operators)}",
-                    "Ask for a smaller min_partition.",
-                )
-                found[i] = Verdict.refused(verdicts[i].operator, small)
-    return tuple(found)
 
 
 def _line(graph: Graph, operator: Operator, verdict: Verdict) -> OperatorLine:
@@ -152,18 +191,6 @@ def _line(graph: Graph, operator: Operator, verdict: Verdict) -> OperatorLine:
     )
 
 
-_ITEM_BYTES = {
-    "uint8": 1, "int8": 1, "bool": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4,
-    "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
-}  # fmt: skip
-
-
-def byte_size(graph: Graph, tensor: int) -> int:
-    """Bytes of a tensor; 0 for types of no fixed size."""
-    found = graph.tensors[tensor]
-    return found.size * _ITEM_BYTES.get(found.dtype, 0)
-
-
 def to_json(explanation: Explanation) -> dict[str, Any]:
     """The object ``lapilli explain --json`` prints.
 
@@ -175,7 +202,9 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     execution order, with the bytes that enter and leave. ``reasons``: each rule that is broken,
     those with most multiplications first, with all ``operators`` that break it. If it were gone,
     those in ``alone``, which break no other, would be on the NPU, with ``macs`` multiplications, in
-    ``npu_parts`` parts (null where a model has too many reasons to count). ``summary``: counts.
+    ``npu_parts`` parts (null where a model has too many reasons to count). ``partition``: the way
+    that was ``asked`` for, what ``fastest`` and ``all`` would be, and what each part that the NPU
+    can take costs there and on the CPU. ``summary``: counts.
     """
     e = explanation
     return {
@@ -192,6 +221,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
             for run in e.runs
         ],
         "reasons": [_reason_json(reason) for reason in e.reasons],
+        "partition": e.weighed.to_dict() if e.weighed else None,
         "summary": {
             "operators": len(e.operators),
             "on_npu": e.on_npu,

@@ -13,6 +13,7 @@ from pathlib import Path
 from lapilli.compiler import memory_plan, program_size, verdict
 from lapilli.compiler import partition as partitioning
 from lapilli.compiler.blocking import blocking
+from lapilli.compiler.cuts import TAKE_ALL, Choice, Cuts, choose, partition_wish
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
@@ -65,6 +66,8 @@ class CompileOptions:
     (docs/schedules.md). ``effort``: 0 keeps to the reference's tiles, 2 looks at more than 1.
 
     ``per_channel``: what becomes of weights with a scale for each channel.
+
+    ``cuts``: which parts of those that the NPU could take are left to the CPU.
     """
 
     zero_runs: bool = True
@@ -79,6 +82,7 @@ class CompileOptions:
     effort: int = 1
     per_channel: PerChannel = BEST_WAY
     kinds: frozenset[str] | None = None
+    cuts: Cuts = TAKE_ALL
 
     def searched(self, search: SearchOptions) -> CompileOptions:
         """The same with another search for the best schedule."""
@@ -96,9 +100,14 @@ class CompileOptions:
         return tuple(found if self.kinds is None else [*found, of_kinds(self.kinds)])
 
     def verdicts(self, graph: Graph, chip: Chip) -> tuple[Verdict, ...]:
-        """What the NPU takes."""
+        """What the NPU could take."""
         found = verdict.judge_all(self.per_channel.seen(graph), chip, self.rules)
         return verdict.with_host(graph, found) if self.postprocess else found
+
+    def chosen(self, graph: Graph, chip: Chip) -> Choice:
+        """What of it goes there."""
+        seen = self.per_channel.seen(graph)
+        return choose(seen, self.verdicts(graph, chip), chip, self.cuts)
 
 
 DEFAULT_OPTIONS = CompileOptions()
@@ -289,10 +298,12 @@ def prepare(
     chip: Chip,
     options: CompileOptions = DEFAULT_OPTIONS,
     requantise: Callable[[Graph, Sequence[Sequence[int]]], Requantised] | None = None,
+    verdicts: Sequence[Verdict] | None = None,
 ) -> Prepared:
     """Judge, partition, and see to per-channel weights, by ``requantise`` if somebody else knows
-    how; raises NothingForTheNpu if the NPU takes none of the operators."""
-    verdicts = options.verdicts(graph, chip)
+    how; raises NothingForTheNpu if the NPU takes none of the operators. ``verdicts``: what
+    ``options`` choose, where that is known already."""
+    verdicts = options.chosen(graph, chip).verdicts if verdicts is None else tuple(verdicts)
     if not any(found.supported for found in verdicts):
         blocked = blocking(graph, verdicts)
         reason = f" {blocked.reason}" if blocked is not None else ""
@@ -344,9 +355,13 @@ def compile_model(
     model: str | Path | bytes,
     chip: str = "a311d",
     schedule: str = "best",
-    options: CompileOptions = DEFAULT_OPTIONS,
+    options: CompileOptions | None = None,
 ) -> Program:
-    """The program of a .tflite file or its bytes. Raises ModelError, Unsupported, UsageError."""
+    """The program of a .tflite file or its bytes. Raises ModelError, Unsupported, UsageError.
+
+    Without ``options`` it is what ``lapilli compile`` makes: in the best schedule, parts that are
+    modelled to be faster on the CPU are left to it (``compiler/cuts.py``).
+    """
     from lapilli.model import tflite
 
     found, name = chip_named(chip), schedule_named(schedule)
@@ -354,4 +369,6 @@ def compile_model(
         data, source = model, "model"
     else:
         data, source = tflite.read_file(model), Path(model).name
+    if options is None:
+        options = replace(DEFAULT_OPTIONS, cuts=Cuts(partition_wish(None, name)))
     return compile_graph(tflite.parse(data, source), found, name, tflite.digest(data), options)

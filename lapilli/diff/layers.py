@@ -15,6 +15,7 @@ from typing import Any
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.compiler.blocking import blocking
+from lapilli.compiler.cuts import ALL, Cuts, choose
 from lapilli.compiler.per_channel import FAST_WAY, PerChannel
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import (
@@ -26,6 +27,7 @@ from lapilli.compiler.stages import (
 )
 from lapilli.compiler.units.report import Loss
 from lapilli.compiler.verdict import fused, judge_all, with_host
+from lapilli.cpu_rates import cuts_of
 from lapilli.device.open import open_device
 from lapilli.device.runner import LoadedPart
 from lapilli.diff import interpreters
@@ -64,13 +66,15 @@ def diff(
     progress: Callable[[int, int], None] | None = None,
     per_channel: PerChannel = FAST_WAY,
     name: str = "model",
+    partition: str = ALL,
 ) -> Diff:
     """Compare every operator of a .tflite file, or its bytes, on ``device`` with LiteRT's CPU.
 
     ``name``: of a model that is given as bytes. ``inputs``: one array for each graph input, by
     default ``random_inputs(graph, seed)``. ``progress`` is called with (steps done, steps in all).
     A model with per-channel weights is compared as the per-tensor model that the NPU computes in
-    its place; what that rounding costs is the result's ``loss``. Raises UsageError for an unknown
+    its place; what that rounding costs is the result's ``loss``. ``partition``: by default all that
+    the NPU can take is compared, whether it pays or not. Raises UsageError for an unknown
     schedule or reference, ModelError for a model that is invalid or has nothing for the NPU,
     Unsupported if the runtime can't keep XNNPACK's tensors, and the device's errors.
     """
@@ -78,12 +82,13 @@ def diff(
     name = name if isinstance(model, bytes) else Path(model).name
     graph = tflite.parse(content, name)
     schedule_named(schedule)
+    cuts = cuts_of(partition, schedule)
     if reference not in REFERENCES:
         raise UsageError(f"unknown reference {reference!r}; known: {', '.join(REFERENCES)}")
     opened = open_device(device) if isinstance(device, str) else device
     try:
-        content, graph, loss = _as_computed(content, graph, opened.chip, per_channel)
-        run = _Comparison(content, graph, opened, schedule, search, reference)
+        content, graph, loss = _as_computed(content, graph, opened.chip, per_channel, cuts)
+        run = _Comparison(content, graph, opened, schedule, search, reference, cuts)
         given = random_inputs(graph, seed) if inputs is None else inputs
         with blaming_made_up(graph, inputs is None):
             layers = run.layers(given, progress or (lambda done, steps: None))
@@ -107,13 +112,13 @@ def diff(
 
 
 def _as_computed(
-    content: bytes, graph: Graph, chip: Chip, per_channel: PerChannel
+    content: bytes, graph: Graph, chip: Chip, per_channel: PerChannel, cuts: Cuts
 ) -> tuple[bytes, Graph, Loss | None]:
     """The model with one scale for each layer on the NPU, and what that costs; as it is, if
     nothing can be done or nothing is to be done."""
     if per_channel.seen(graph) is graph:
         return content, graph, None
-    options = CompileOptions(postprocess=False, per_channel=per_channel)
+    options = CompileOptions(postprocess=False, per_channel=per_channel, cuts=cuts)
     with suppress(ModelError):
         prepared = prepare(graph, chip, options)
         if prepared.loss is not None:
@@ -133,10 +138,13 @@ class _Comparison:
         schedule: str,
         search: SearchOptions,
         reference: str,
+        cuts: Cuts,
     ) -> None:
         self._search = search.check(device.chip)
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
-        self.verdicts = judge_all(graph, device.chip)
+        self._cuts = cuts
+        judged = judge_all(graph, device.chip)
+        self.verdicts = choose(graph, judged, device.chip, cuts).verdicts
         self.fused = fused(graph, device.chip)
         self.blocking = blocking(graph, with_host(graph, self.verdicts))
         if not any(verdict.supported for verdict in self.verdicts):
@@ -250,7 +258,7 @@ class _Comparison:
         """Every operator's outputs when errors travel; the operators of each NPU partition."""
         name = self.graph.name
         npu = SeenNpu(self.device, self.schedule, self._search, self.fused.gone)
-        delegate = Delegate(postprocess=False, _backend=npu)
+        delegate = Delegate(postprocess=False, partition=self._cuts.partition, _backend=npu)
         try:
             interpreter = interpreters.build(self.content, name, self._kernels, False, delegate)
             parts = delegate.partitions

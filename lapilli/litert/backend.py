@@ -117,7 +117,11 @@ class NpuBackend:
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
         """Those of the device's chip."""
-        return judge_all(PerChannel(self._units).seen(graph), self.device.chip)
+        return judge_all(self.seen(graph), self.device.chip)
+
+    def seen(self, graph: Graph) -> Graph:
+        """As the rules see it."""
+        return PerChannel(self._units).seen(graph)
 
     def without_per_channel(self, graph: Graph) -> Sequence[Verdict]:
         """Those where ``prepared`` is not to be had."""

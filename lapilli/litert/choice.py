@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lapilli.compiler.cuts import Cutter
 from lapilli.compiler.units.report import Loss
 from lapilli.errors import Unsupported
-from lapilli.litert.backend import Verdict
+from lapilli.litert.backend import Verdict, positions_of
 from lapilli.litert.runtime_graph import preview
 from lapilli.model.graph import Graph
 from lapilli.postprocess.plan import Plan, alone, plans
@@ -60,19 +61,15 @@ def supported(graph: Graph, verdicts: Sequence[Verdict]) -> list[int]:
     ]
 
 
-def worth_taking(pointer: Any, operators: Sequence[int], minimum: int) -> list[int]:
-    """The operators whose partitions, as the runtime cuts them, have ``minimum`` operators or
-    more."""
-    chosen = list(operators)
-    while minimum > 1 and chosen:
-        partitions = preview(pointer, chosen)
-        kept = [i for p in partitions if len(p.operators) >= minimum for i in p.operators]
-        if len(kept) == len(chosen):
-            break
-        # What is given up joins the CPU's operators before and behind it. By the rule that LiteRT
-        # cuts by now, this splits no other cut; another runtime is asked again.
-        chosen = sorted(kept)
-    return chosen
+def cutter_of(pointer: Any, graph: Graph) -> Cutter:
+    """How the runtime cuts the operators (positions in ``graph.operators``) that it is told of."""
+
+    def cut(marks: Sequence[bool]) -> list[tuple[int, ...]]:
+        chosen = [o.index for o, mark in zip(graph.operators, marks, strict=True) if mark]
+        pieces = preview(pointer, chosen) if chosen else ()
+        return [tuple(positions_of(graph, piece.operators)) for piece in pieces]
+
+    return cut
 
 
 def tell(graph: Graph, verdicts: Sequence[Verdict], taken: Sequence[int], before: int) -> None:
@@ -99,8 +96,7 @@ def refuse_leftovers(graph: Graph, verdicts: Sequence[Verdict], taken: Iterable[
     """For ``strict``: Unsupported that names every operator left to LiteRT, with the reason."""
     done = set(taken)
     left = [
-        f"operator {operator.index} ({operator.kind}): "
-        + ("its partition is smaller than min_partition" if verdict.supported else verdict.reason)
+        f"operator {operator.index} ({operator.kind}): {verdict.reason}"
         for operator, verdict in zip(graph.operators, verdicts, strict=True)
         if operator.index not in done
     ]

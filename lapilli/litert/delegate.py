@@ -65,7 +65,9 @@ class Delegate:
     a guess and are pulled (names, or a text with commas between); ``effort``: 0 to 2, how much it
     looks at. docs/schedules.md has them.
     ``strict``: fail if any operator would be left to LiteRT.
-    ``min_partition``: leave runs of fewer operators to the CPU.
+    ``partition``: ``fastest`` leaves parts to the CPU that are modelled to be faster there, submit
+    and copies included, ``all`` none; by default ``fastest``, or ``all`` with ``strict`` or the
+    reference schedule. ``min_partition``: leave runs of fewer operators to the CPU.
     ``profile``: note when NPU nodes begin and end, for ``last_nodes`` and ``last_profile``; on a
     board also what the kernel's performance counters count.
     ``postprocess``: do a detector's TFLite_Detection_PostProcess, and LOGISTIC and DEQUANTIZE in
@@ -114,6 +116,7 @@ class Delegate:
         without: str | Collection[str] = (),
         experimental: str | Collection[str] = (),
         effort: int = 1,
+        partition: str | None = None,
         _backend: Backend | None = None,
         _raises_itself: bool = False,
         **unknown: object,
@@ -133,6 +136,7 @@ class Delegate:
             SearchOptions(
                 lever_names(without, "without"), lever_names(experimental, "experimental"), effort
             ),
+            partition,
         )
         if tflite_c.POINTER_BYTES != 8:
             raise DeviceError("the delegate needs a 64-bit Python")

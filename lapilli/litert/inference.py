@@ -40,7 +40,7 @@ class CpuOperator:
     rule: str = ""
 
 
-LEFT_BY_SIZE = "Its part has fewer operators than min_partition."
+NOT_GIVEN = "LiteRT did not give it to the NPU."
 
 
 class Inference:
@@ -168,7 +168,7 @@ class Inference:
         for operator in self.graph.operators:
             if operator.index not in on_npu:
                 verdict = verdicts.get(operator.index)
-                reason = LEFT_BY_SIZE
+                reason = NOT_GIVEN
                 if verdict is not None and not verdict.supported:
                     reason = verdict.reason
                 rule = getattr(verdict, "rule", "")

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from lapilli.compiler.cuts import PARTITIONS, Cuts
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import SCHEDULES
 from lapilli.compiler.units.options import MODES, unit_options
+from lapilli.cpu_rates import cuts_of
 from lapilli.errors import UsageError
 
 COMPILED = "compiled"
 _OPTIONS = (
     "device (str), schedule ('best' or 'reference'), strict (bool), min_partition (int >= 1), "
+    "partition ('fastest' or 'all'), "
     "profile (bool), postprocess (bool or 'compiled'), "
     "cache (bool or a folder), program (a file's name), "
     "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file), "
@@ -45,6 +48,7 @@ class Options:
     per_channel: str = "fast"
     calibration: str | None = None
     search: SearchOptions = DEFAULT_SEARCH
+    partition: str | None = None
 
     def __post_init__(self) -> None:
         device, schedule, least = self.device, self.schedule, self.min_partition
@@ -56,6 +60,8 @@ class Options:
             raise UsageError(f"strict is True or False, not {self.strict!r}")
         if isinstance(least, bool) or not isinstance(least, int) or least < 1:
             raise UsageError(f"min_partition is an integer of 1 or more, not {least!r}")
+        if self.partition is not None and self.partition not in PARTITIONS:
+            raise UsageError(f"partition is one of {', '.join(PARTITIONS)}, not {self.partition!r}")
         if not isinstance(self.profile, bool):
             raise UsageError(f"profile is True or False, not {self.profile!r}")
         if not isinstance(self.per_channel, str):
@@ -71,6 +77,11 @@ class Options:
             raise UsageError(f"cache is True, False or a folder's name, not {self.cache!r}")
         if self.program is not None and (not isinstance(self.program, str) or not self.program):
             raise UsageError(f"program is a file's name, not {self.program!r}")
+
+    @property
+    def cuts(self) -> Cuts:
+        """Which parts are left to the CPU."""
+        return cuts_of(self.partition, self.schedule, self.strict, self.min_partition)
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

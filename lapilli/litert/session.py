@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from lapilli.compiler.cuts import choose
 from lapilli.compiler.verdict import with_host
 from lapilli.errors import Unsupported, UsageError
 from lapilli.litert import choice
-from lapilli.litert.backend import Backend
+from lapilli.litert.backend import Backend, NpuBackend
 from lapilli.litert.callbacks import TellLater, kernel_registration, structure_of
 from lapilli.litert.host_kernel import HostKernel
 from lapilli.litert.kernel import Kernel
@@ -57,6 +58,7 @@ class Session:
         """``raises_itself``: whoever made it raises if the NPU has nothing to do."""
         self.backend = backend
         self.options = options
+        self._cuts = options.cuts
         self.error: BaseException | None = None
         self._raises_itself = raises_itself
         self._lock = ProcessLock("the delegate")
@@ -169,23 +171,31 @@ class Session:
     def _choose(self, pointer: Any, graph: Graph, on_host: Sequence[int]) -> choice.Chosen:
         """What the NPU takes, and the graph that it is compiled from."""
         began = time.perf_counter()
-        verdicts = with_host(graph, tuple(self.backend.verdicts(graph)), on_host)
-        taken = self._taken(pointer, graph, verdicts)
+        verdicts = self._decided(pointer, graph, self.backend.verdicts(graph), on_host)
+        taken = choice.supported(graph, verdicts)
         try:
             parts = [piece.operators for piece in preview(pointer, taken)]
             found = self.backend.prepared(graph, parts)
         except Unsupported as error:
             _log.warning("per-channel weights stay on the CPU: %s", error)
-            verdicts = with_host(graph, tuple(self.backend.without_per_channel(graph)), on_host)
-            return choice.Chosen(graph, verdicts, self._taken(pointer, graph, verdicts))
+            without = self.backend.without_per_channel(graph)
+            verdicts = self._decided(pointer, graph, without, on_host)
+            return choice.Chosen(graph, verdicts, choice.supported(graph, verdicts))
         if found.loss is not None:
             _log.info("%s", found.loss.line)
         seconds = 0.0 if found.loss is None else time.perf_counter() - began
         return choice.Chosen(found.graph, verdicts, taken, found.loss, seconds)
 
-    def _taken(self, pointer: Any, graph: Graph, verdicts: Sequence[Any]) -> list[int]:
-        supported = choice.supported(graph, verdicts)
-        return choice.worth_taking(pointer, supported, self.options.min_partition)
+    def _decided(
+        self, pointer: Any, graph: Graph, verdicts: Sequence[Any], on_host: Sequence[int]
+    ) -> tuple[Any, ...]:
+        """The verdicts, with what the host does and what does not pay refused."""
+        found = with_host(graph, tuple(verdicts), on_host)
+        cutter = choice.cutter_of(pointer, graph)
+        if isinstance(self.backend, ProgramBackend) or not isinstance(self.backend, NpuBackend):
+            return choose(graph, found, None, self._cuts, cutter).verdicts
+        seen, chip = self.backend.seen(graph), self.backend.device.chip
+        return choose(seen, found, chip, self._cuts, cutter).verdicts
 
     def _replace(self, pointer: Any, structure: Any, operators: Sequence[int], make: Maker) -> None:
         """Have the runtime ask for a kernel for each partition of ``operators``, by ``make``."""

@@ -217,8 +217,10 @@ class Benchmark(Inference):
         cache: bool = True,
         shapes: Shapes | None = None,
         search: SearchOptions = DEFAULT_SEARCH,
+        partition: str | None = None,
     ) -> None:
-        """``num_threads`` is for LiteRT's CPU operators, -1 leaves the choice to it. Raises what
+        """``num_threads`` is for LiteRT's CPU operators, -1 leaves the choice to it;
+        ``partition``: as the delegate's. Raises what
         ``Inference`` does, and UsageError for a number of threads that can't be."""
         if num_threads < -1 or num_threads == 0:
             raise UsageError(
@@ -236,6 +238,7 @@ class Benchmark(Inference):
             shapes=shapes,
             device=device,
             schedule=schedule,
+            partition=partition,
             _backend=self._npu,
         )
         self._init_us = _microseconds(time.perf_counter() - start)

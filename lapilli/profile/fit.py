@@ -13,10 +13,12 @@ from lapilli.cache.store import Store
 from lapilli.cache.units import keeper
 from lapilli.compiler import stages as compiler
 from lapilli.compiler.blocking import Blocking, BlockingRule, blocking
+from lapilli.compiler.cuts import Cuts
 from lapilli.compiler.explanation import Explanation, explain
 from lapilli.compiler.per_channel import FAST_WAY, PerChannel
 from lapilli.compiler.reasons import Reason
 from lapilli.compiler.units.report import Loss
+from lapilli.cpu_rates import cuts_of
 from lapilli.hw.chips import CHIPS, Chip
 from lapilli.model import tflite
 from lapilli.model.graph import Graph
@@ -178,11 +180,15 @@ def fit_file(
     chips: Sequence[Chip] = (),
     shapes: Shapes | None = None,
     cache: bool = True,
+    cuts: Cuts | None = None,
 ) -> Fit:
-    """The fit of a .tflite file on ``chips``, by default all that have times. Raises ModelError."""
+    """The fit of a .tflite file on ``chips``, by default all that have times, cut by ``cuts``, by
+    default as compile does. Raises ModelError."""
     data = tflite.read_file(model, shapes)
     graph = tflite.parse(data, Path(model).name, source=str(model))
-    return fit_graph(graph, tflite.digest(data), chips or timed_chips(), FAST_WAY, store_for(cache))
+    return fit_graph(
+        graph, tflite.digest(data), chips or timed_chips(), FAST_WAY, store_for(cache), cuts
+    )
 
 
 def fit_graph(
@@ -191,19 +197,27 @@ def fit_graph(
     chips: Sequence[Chip],
     per_channel: PerChannel = FAST_WAY,
     store: Store | None = None,
+    cuts: Cuts | None = None,
 ) -> Fit:
     """See ``fit_file``. Raises Unsupported for a chip without timing constants."""
-    found = tuple(_on(graph, model_digest, chip, per_channel, store) for chip in chips)
+    wish = cuts_of(None, "best") if cuts is None else cuts
+    found = tuple(_on(graph, model_digest, chip, per_channel, store, wish) for chip in chips)
     first = found[0].explanation
     return Fit(graph.name, len(graph.operators), first.macs, found, first.loss, first.note)
 
 
 def _on(
-    graph: Graph, digest: str, chip: Chip, per_channel: PerChannel, store: Store | None
+    graph: Graph,
+    digest: str,
+    chip: Chip,
+    per_channel: PerChannel,
+    store: Store | None,
+    cuts: Cuts,
 ) -> ChipFit:
     evidence = evidence_of(chip)
-    report = explain(graph, chip, 1, per_channel, keeper(store, per_channel))
-    return fit_explained(graph, digest, chip, report, per_channel, store, evidence)
+    report = explain(graph, chip, cuts, per_channel, keeper(store, per_channel), weigh=False)
+    options = compiler.CompileOptions(per_channel=per_channel, cuts=cuts)
+    return fit_explained(graph, digest, chip, report, options, store, evidence)
 
 
 def fit_explained(
@@ -211,17 +225,18 @@ def fit_explained(
     digest: str,
     chip: Chip,
     report: Explanation,
-    per_channel: PerChannel,
+    options: compiler.CompileOptions,
     store: Store | None,
     evidence: TimingEvidence,
 ) -> ChipFit:
-    """What an explanation lacks: compiled by the best schedule, and timed."""
+    """What an explanation lacks: compiled by the best schedule, with the ``options`` that it was
+    made with, and timed."""
     verdicts = [line.verdict for line in report.operators]
     work = host_work(graph, [verdict.supported for verdict in verdicts])
     npu, bounds, memory = 0.0, {}, Memory(0, 0, 0)
     if report.on_npu:
-        options = compiler.CompileOptions(per_channel=per_channel)
-        prepared = compiler.prepare(graph, chip, options, keeper(store, per_channel))
+        keep = keeper(store, options.per_channel)
+        prepared = compiler.prepare(graph, chip, options, keep, verdicts)
         made = program_of(store, graph, chip, "best", digest, options, prepared)
         subject = Subject(graph.name, "model", f"emulator:{chip.name}", "best")
         profile = profile_graph(graph, chip, made.program.parts, subject)

@@ -23,6 +23,7 @@ from lapilli.compiler import stages as compiler
 from lapilli.compiler.blocking import blocking
 from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
+from lapilli.cpu_rates import cuts_of
 from lapilli.device.names import chip_of_device
 from lapilli.device.open import is_emulator
 from lapilli.errors import DeviceError, ModelError, UsageError
@@ -50,7 +51,8 @@ class Wishes:
     ``pictures``: how they become inputs. ``shapes``: of inputs, by name, other than the file's.
     ``measure``: run the model in LiteRT, of which the CPU's operators get their times. ``runs``:
     inferences after the first, of which the one with the median time counts. ``cache``: take
-    programs from the cache, and keep them there. ``search``: for the best schedule."""
+    programs from the cache, and keep them there. ``search``: for the best schedule.
+    ``partition``: as the delegate's."""
 
     device: str = DEFAULT_DEVICE
     schedule: str = "best"
@@ -61,6 +63,7 @@ class Wishes:
     cache: bool = True
     shapes: Shapes = field(default_factory=dict)
     search: SearchOptions = DEFAULT_SEARCH
+    partition: str | None = None
 
 
 def kind_of(path: str) -> str:
@@ -90,7 +93,8 @@ def profile_model(path: str, wishes: Wishes) -> Profile:
     chip = chip_of_device(wishes.device)
     schedule = compiler.schedule_named(wishes.schedule)
     store = store_for(wishes.cache)
-    chosen = compiler.CompileOptions(per_channel=FAST_WAY).searched(wishes.search)
+    cuts = cuts_of(wishes.partition, schedule)
+    chosen = compiler.CompileOptions(per_channel=FAST_WAY, cuts=cuts).searched(wishes.search)
     prepared = compiler.prepare(graph, chip, chosen, keeper(store, chosen.per_channel))
     made = program_of(store, graph, chip, schedule, tflite.digest(data), chosen, prepared)
     program = made.program
@@ -134,6 +138,7 @@ def _run(path: str, wishes: Wishes, given: Sequence[Input]) -> Measured:
         effort=wishes.search.effort,
         profile=True,
         cache=wishes.cache,
+        partition=wishes.partition,
     )
     try:
         values: list[Values] = [each.values for each in given]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lapilli.timing.cpu import DEFAULT_RATES
+
 
 @dataclass(frozen=True)
 class HostWork:
@@ -25,7 +27,7 @@ class HostConstants:
     """
 
     inference_seconds: float = 0.5e-3
-    macs_a_second: float = 7e9
+    macs_a_second: float = DEFAULT_RATES.convolution_macs
     score_seconds: float = 35e-9
 
 

@@ -64,6 +64,7 @@ def test_explain_json_has_all_of_it() -> None:
         "runs",
         "fit",
         "reasons",
+        "partition",
         "summary",
         "per_channel",
         "notes",

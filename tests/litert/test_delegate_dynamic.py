@@ -130,7 +130,7 @@ def test_a_shape_that_the_npu_can_not_follow_is_refused_at_the_inference_and_the
 
 
 def test_a_free_batch_goes_on_on_the_npu_behind_its_reshape() -> None:
-    delegate = Delegate(device=DEVICE)
+    delegate = Delegate(device=DEVICE, partition="all")
     ours, reference = new_interpreter(free_batch(), delegate), new_interpreter(free_batch())
     assert delegate.partitions == ((0,), (5,))
     for image in (IMAGE, 255 - IMAGE):
@@ -179,7 +179,7 @@ def test_strict_counts_what_makes_shapes() -> None:
 
 @pytest.mark.parametrize("data", [behind(), in_front(), free_batch()])
 def test_explain_and_the_delegate_agree(data: bytes) -> None:
-    delegate = Delegate(device=DEVICE)
+    delegate = Delegate(device=DEVICE, partition="all")
     new_interpreter(data, delegate)
     verdicts = judge_all(tflite.parse(data, "x"), chip_named("a311d"))
     told = [verdict.operator for verdict in verdicts if verdict.supported]

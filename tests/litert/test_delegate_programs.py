@@ -42,7 +42,7 @@ def model(weight: int = 100, convolutions: int = 1) -> bytes:
 def test_a_second_delegate_takes_the_parts_of_the_first(folder: Path) -> None:
     results = []
     for kept in (0, 2):
-        delegate = Delegate(DEVICE, cache=folder)
+        delegate = Delegate(DEVICE, cache=folder, partition="all")
         results.append(run(new_interpreter(small_model(), delegate)))
         assert delegate.parts_from_cache == kept
         assert len(delegate.partitions) == 2
@@ -118,14 +118,16 @@ def written(folder: Path, program: Program) -> Path:
 
 def test_a_program_file_takes_the_compiler_s_place(folder: Path) -> None:
     for schedule in ("best", "reference"):
-        program = compile_model(small_model(), schedule=schedule)
+        program = compile_model(small_model(), "a311d", schedule, CompileOptions())
         delegate = Delegate(DEVICE, program=written(folder, program), strict=False)
         result = run(new_interpreter(small_model(), delegate))
         assert delegate.partitions == ((0, 1), (3, 4))
         assert [p.commands.tolist() for p in delegate.parts] == [
             p.commands.tolist() for p in program.parts
         ]
-        plain = run(new_interpreter(small_model(), Delegate(DEVICE, schedule=schedule)))
+        plain = run(
+            new_interpreter(small_model(), Delegate(DEVICE, schedule=schedule, partition="all"))
+        )
         assert result.tobytes() == plain.tobytes()
         assert "given.lapilli leaves it to the CPU" in delegate.verdicts[2].reason
 
@@ -156,7 +158,7 @@ def test_what_a_program_leaves_out_stays_on_the_cpu(folder: Path) -> None:
     ],
 )
 def test_a_program_of_another_model_is_refused(folder: Path, other: bytes, complaint: str) -> None:
-    path = written(folder, compile_model(other))
+    path = written(folder, compile_model(other, options=CompileOptions()))
     delegate = Delegate(DEVICE, program=path)
     with pytest.raises(RuntimeError, match="does not fit the model"):
         new_interpreter(model(), delegate)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_npu import new_interpreter
+from random_graphs import RandomGraph
 from shared_data import shared_data
 
+from lapilli.compiler.cuts import Cuts
+from lapilli.compiler.explanation import explain
 from lapilli.compiler.per_channel import PerChannel
 from lapilli.compiler.units.options import unit_options
 from lapilli.compiler.units.requantise import Requantised
-from lapilli.compiler.verdict import judge_all, with_host
 from lapilli.device.open import open_device
 from lapilli.errors import LapilliError
 from lapilli.litert.backend import NpuBackend
@@ -60,24 +61,28 @@ def every_model() -> list[str]:
     return [str(path.relative_to(folder)) for path in found if "attack" not in path.parts]
 
 
-def agree(path: Path) -> bool:
+def not_rounded(graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
+    return Requantised(graph, None)
+
+
+def agree(data: bytes, name: str, partition: str = "fastest") -> bool:
     """False if LiteRT does not take the model at all."""
-    data = path.read_bytes()
     try:
         new_interpreter(data)
     except (RuntimeError, ValueError):
         return False
     device = open_device("emulator:a311d")
-    delegate = Delegate(_backend=Choosing(device, "best"))
+    delegate = Delegate(_backend=Choosing(device, "best"), partition=partition)
     new_interpreter(data, delegate)
-    graph = tflite.parse(data, path.name)
-    seen = PerChannel(unit_options("fast")).seen(graph)
-    verdicts = with_host(graph, judge_all(seen, device.chip))
+    graph = tflite.parse(data, name)
+    wish = PerChannel(unit_options("fast"))
+    report = explain(graph, device.chip, Cuts(partition), wish, not_rounded, weigh=False)
+    verdicts = [line.verdict for line in report.operators]
     told = [(v.operator, v.supported, v.rule) for v in verdicts]
     found = [(v.operator, v.supported, v.rule) for v in delegate.verdicts]
-    assert found == told, path
-    taken = [verdict.operator for verdict in verdicts if verdict.supported]
-    assert sorted(sum(delegate.partitions, ())) == taken, path
+    assert found == told, name
+    parts = {frozenset(run.operators) for run in report.runs if run.on_npu}
+    assert set(map(frozenset, delegate.partitions)) == parts, name
     return True
 
 
@@ -86,7 +91,13 @@ def test_explain_and_the_delegate_agree(name: str) -> None:
     path = shared_data() / name
     if not path.exists():
         pytest.skip(f"no {path}")
-    assert agree(path)
+    assert agree(path.read_bytes(), name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_they_agree_on_graphs_whose_parts_do_not_all_pay(seed: int) -> None:
+    data = RandomGraph(seed).model()
+    assert agree(data, "random", "fastest") and agree(data, "random", "all")
 
 
 @pytest.mark.long
@@ -94,7 +105,7 @@ def test_explain_and_the_delegate_agree_on_every_model() -> None:
     agreed, refused = [], []
     for name in every_model():
         try:
-            (agreed if agree(shared_data() / name) else refused).append(name)
+            (agreed if agree((shared_data() / name).read_bytes(), name) else refused).append(name)
         except LapilliError as error:
             raise AssertionError(f"{name}: {error}") from error
     assert len(agreed) > 3 * len(refused)
