@@ -59,6 +59,7 @@ digests: $(VENV)/.dev  ## accept the program digests as they are now
 docs: $(VENV)/.dev  ## regenerate the generated documents
 	$(BIN)/python tools/make_operator_table.py
 	$(BIN)/python tools/make_schedule_page.py
+	$(BIN)/python tools/make_cuts_page.py
 	$(BIN)/python tools/make_command_reference.py
 	$(BIN)/python tools/make_glossary.py
 	$(BIN)/python tools/make_architecture_picture.py

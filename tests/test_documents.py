@@ -130,7 +130,10 @@ def test_the_texts_of_the_picture_fit_their_boxes() -> None:
             assert longest <= width - 2 * drawing.PADDING, box.name
 
 
-@pytest.mark.parametrize("tool", ["make_glossary", "make_operator_table", "make_schedule_page"])
+PAGES = ["make_cuts_page", "make_glossary", "make_operator_table", "make_schedule_page"]
+
+
+@pytest.mark.parametrize("tool", PAGES)
 def test_a_generated_page_is_current(tool: str) -> None:
     found = subprocess.run(
         [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"],

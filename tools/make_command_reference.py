@@ -175,7 +175,16 @@ Also `model`, `chip` and `notes`: what the model has beside its main graph. An e
 that the NPU takes none of, `kind`. A run has `on`, `operators`, `bytes_in` and `bytes_out`; the
 summary `operators`, `on_npu`, `npu_parts`, `macs`, `macs_on_npu` and `mac_share_on_npu`.
 `per_channel` is as in `compile --json`, `fit` an entry of `chips` of `fit --json`, null for chips
-without times and where parts were left to the CPU.
+without times.
+
+`partition` has `asked`, `cpu` (whose rates count), `cpu_seconds` (of all these parts on the CPU);
+`fastest` and `all`, each with `npu_parts`, `operators_on_npu` and `seconds` (of all these parts,
+wherever they are); and `parts`: `operators`, `on` (with `fastest`), `npu_seconds`, of which
+`job_seconds`, `submit_seconds` and `copy_seconds`, and `cpu_seconds` ([cuts.md](cuts.md)).
+""",
+    "calibrate-cpu": """
+The rates, as in the file that is written ([cuts.md](cuts.md)), `name`, and `output`: the file, null
+with `--dry-run`.
 """,
     "chips": """
 `chips`: for each `name`, `description`, `generation` (7 or 8), `evidence` and the same in words,

@@ -101,6 +101,9 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "selftest": _entry(
         "selftest", "board", "Run models with known results.", "selftest --device auto"
     ),
+    "calibrate-cpu": _entry(
+        "calibrate-cpu", "board", "Measure this CPU, for --partition fastest.", "calibrate-cpu"
+    ),
     "chips": _entry("chips", "board", "List the chips known, and how sure each is.", "chips"),
     "emulate": _entry(
         "emulate",
