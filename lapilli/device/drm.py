@@ -167,7 +167,7 @@ class DrmDevice:
         """A zero-filled buffer, at ``address`` or in the first gap from the top. Raises DeviceError
         if there is no room or the kernel has no memory."""
         self._demand_this_process()
-        with self._lock:
+        with self._lock.held:
             place = self._ranges.take(size, address)
             try:
                 pages = -(-size // drm.PAGE) * drm.PAGE
@@ -199,7 +199,7 @@ class DrmDevice:
         if os.getpid() != self._process:
             self._buffers.discard(buffer)  # It is the other process's, too.
             return
-        with self._lock:
+        with self._lock.held:
             for key in [k for k, p in self._prepared.items() if buffer in p.own]:
                 del self._prepared[key]
             if buffer.last_submit > self._passed and not self.node.closed:
@@ -230,7 +230,7 @@ class DrmDevice:
         """Start a command stream that may touch ``buffers`` only; returns its fence. With
         ``counters``, from ``counter_buffer``, the kernel counts; if it refuses to, the stream is
         started all the same."""
-        with self._lock:
+        with self._lock.held:
             fence = None if counters is None else self._submit_counting(commands, buffers, counters)
             return self._submit(commands, buffers) if fence is None else fence
 
@@ -241,7 +241,7 @@ class DrmDevice:
         requests: ctypes.Array[drm.SubmitCounter] | None = None,
     ) -> int:
         self._demand_this_process()
-        with self._lock:
+        with self._lock.held:
             prepared = self._prepare(commands, buffers)
             argument = drm.GemSubmit(
                 pipe=self.identity.core.pipe,
@@ -320,7 +320,7 @@ class DrmDevice:
         """Return when the fence has passed. Raises HangError after ``timeout`` seconds, or if the
         kernel gave the job up, and DeviceError if the device is gone."""
         self._demand_this_process()
-        with self._lock:
+        with self._lock.held:
             if fence in self._hung:
                 raise HangError(self._hung[fence])
             submit = self._running.get(fence)
@@ -346,7 +346,7 @@ class DrmDevice:
         what = f"fence {fence}" if submit is None else str(submit)
         text = f"{self._name}: {what}: the NPU was not done after {timeout:g} s"
         if submit is not None:
-            with self._lock:
+            with self._lock.held:
                 self._hung[fence] = text
         return HangError(text)
 
@@ -356,7 +356,7 @@ class DrmDevice:
         Raises HangError if the kernel must have given the job up: it says nothing when it does, but
         then the fence passed while we waited, and so late that the NPU made no progress for long.
         """
-        with self._lock:
+        with self._lock.held:
             earlier = [f for f, s in self._running.items() if s.number <= submit.number]
             for each in earlier:
                 del self._running[each]
@@ -383,7 +383,7 @@ class DrmDevice:
 
     def why_uncounted(self) -> str:
         """Why nothing can be counted; empty if it can."""
-        with self._lock:
+        with self._lock.held:
             self._counted_signals()
             return self._uncounted
 
@@ -410,7 +410,7 @@ class DrmDevice:
 
     def _all_signals(self) -> tuple[Signal, ...]:
         """Asked for once."""
-        with self._lock:
+        with self._lock.held:
             if self._signals is None:
                 try:
                     self._signals = monitor.list_signals(self.node, self.identity.core.pipe)
@@ -421,7 +421,7 @@ class DrmDevice:
 
     def _counted_signals(self) -> tuple[Signal, ...]:
         """Those that make up ``Counters``; none if the kernel does not count."""
-        with self._lock:
+        with self._lock.held:
             found = monitor.wanted(self._all_signals())
             if not found and not self._uncounted:
                 self._uncounted = "the kernel lists none of cycles or memory"
@@ -434,7 +434,7 @@ class DrmDevice:
         self.node.close()
         if os.getpid() != self._process:
             return
-        with self._lock:
+        with self._lock.held:
             self._prepared.clear()
             self._running.clear()
             self._parked.clear()

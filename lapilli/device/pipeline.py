@@ -61,7 +61,7 @@ class Pipeline:
         DeviceError if the device refuses, or an earlier job failed: buffers may then be in use.
         """
         self._demand_usable()
-        with self._order:
+        with self._order.held:
             loaded = self._free.get()
             try:
                 self._demand_usable()
@@ -108,7 +108,7 @@ class Pipeline:
         self._closed = True
         if os.getpid() != self._process:
             return
-        with self._order:
+        with self._order.held:
             self._reader.shutdown()
             parts, self._parts = self._parts, []
             for part in parts:

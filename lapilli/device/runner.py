@@ -169,7 +169,7 @@ class LoadedPart:
         """All of it: tensors by index in, tensors by index out. Raises UsageError if an input is
         missing, unknown, or of another type or shape."""
         self.demand_all(inputs)
-        with self.lock:
+        with self.lock.held:
             for tensor, values in inputs.items():
                 self.write(tensor, values)
             self.execute()

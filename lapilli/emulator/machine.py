@@ -69,7 +69,7 @@ class EmulatedDevice:
 
     def counts(self, streams: Streams, shape: KernelShape) -> Counts | None:
         """What decoding V7 coefficients counted: the timing model need not decode them again."""
-        with self._submitting:
+        with self._submitting.held:
             return self._nn.counts(streams, shape)
 
     def submit(self, commands: Words, buffers: Sequence[DeviceBuffer]) -> int:
@@ -82,7 +82,7 @@ class EmulatedDevice:
                 "submitted; expected one dimension of uint32"
             )
         listed = [self._own(buffer) for buffer in buffers]
-        with self._submitting:
+        with self._submitting.held:
             self._last_fence += 1
             fence = self._last_fence
             try:
@@ -106,7 +106,7 @@ class EmulatedDevice:
         """Free everything; the device can't be used afterwards. A job that runs ends at its next
         instruction, in a DeviceError."""
         self._closed = True
-        with self._submitting:
+        with self._submitting.held:
             self._space.clear()
 
     def __enter__(self) -> EmulatedDevice:

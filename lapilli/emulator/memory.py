@@ -56,7 +56,7 @@ class AddressSpace:
                 f"{END_ADDRESS - FIRST_ADDRESS}"
             )
         pages = -(-size // PAGE) * PAGE
-        with self._lock:
+        with self._lock.held:
             place = self._highest_gap(pages) if address is None else self._fixed(address, pages)
             buffer = EmulatedBuffer(self, place, size)
             insort(self._buffers, buffer, key=lambda b: b.address)
@@ -97,7 +97,7 @@ class AddressSpace:
 
     def free(self, buffer: EmulatedBuffer) -> None:
         """Forget a live buffer; DeviceError if it is none."""
-        with self._lock:
+        with self._lock.held:
             if not self.owns(buffer):
                 raise DeviceError(f"the buffer at {buffer.address:#x} is not allocated (any more)")
             at = bisect_right(self._buffers, buffer.address, key=lambda b: b.address) - 1
@@ -109,7 +109,7 @@ class AddressSpace:
 
     def find(self, address: int) -> EmulatedBuffer | None:
         """The live buffer that holds ``address``, or None."""
-        with self._lock:
+        with self._lock.held:
             at = bisect_right(self._buffers, address, key=lambda b: b.address) - 1
             if at >= 0 and address < self._buffers[at].address + self._buffers[at].size:
                 return self._buffers[at]

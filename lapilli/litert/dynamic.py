@@ -3,17 +3,24 @@ is known at run time only.
 
 A delegate says beforehand, in a flag, whether it allows them. Without the flag the runtime refuses
 such a graph; with it, it works out no shapes before it asks, and leaves kernels where they are when
-inputs are resized, so that nothing could go to the CPU and come back. So it is asked first.
+inputs are resized, so that nothing could go to the CPU and come back. So it is found out first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
+from lapilli.errors import LapilliError
 from lapilli.litert import tflite_c
+from lapilli.model import tflite
+from lapilli.model.options import DETECTION_POSTPROCESS
+from lapilli.model.settle import settled_anew
+from lapilli.model.shapes import RULES
 
 
 class _Question:
@@ -28,17 +35,20 @@ def is_dynamic_for(delegate: object) -> bool:
     LiteRT's Python class does so in its constructor. True where somebody else asks, as a program in
     C: whatever comes is to run.
     """
-    asking = _interpreter_that_asks()
+    asking = _constructor_that_asks()
     if asking is None:
         return True
-    if next(iter(getattr(asking, "_delegates", ())), None) is not delegate:
+    interpreter = asking["self"]
+    if next(iter(getattr(interpreter, "_delegates", ())), None) is not delegate:
         # What is refused takes all others back with it: don't ask behind another delegate.
         return False
-    return _refuses_to_ask(asking._interpreter.ModifyGraphWithDelegate)
+    if _is_known_to_be_fixed(asking):
+        return False
+    return _refuses_to_ask(interpreter._interpreter.ModifyGraphWithDelegate)
 
 
-def _interpreter_that_asks() -> Any:
-    """LiteRT's Interpreter whose constructor called us, or None."""
+def _constructor_that_asks() -> Mapping[str, Any] | None:
+    """The local names of the constructor of LiteRT's Interpreter that called us, or None."""
     frame = sys._getframe()
     for _ in range(_DEPTH):
         if frame.f_back is None:
@@ -46,12 +56,26 @@ def _interpreter_that_asks() -> Any:
         frame = frame.f_back
         asking = frame.f_locals.get("self")
         if hasattr(getattr(asking, "_interpreter", None), "ModifyGraphWithDelegate"):
-            return asking
+            return frame.f_locals
     return None
 
 
 _DEPTH: Final = 6
 """Callers looked at: the constructor may be behind a class that wraps a Delegate."""
+
+
+def _is_known_to_be_fixed(asking: Mapping[str, Any]) -> bool:
+    """Whether the shapes of all tensors of the model that the interpreter was given follow from its
+    file. Then the runtime need not be asked: its refusal leaves words in all errors to come."""
+    content, path = asking.get("model_content"), asking.get("model_path")
+    try:
+        if content is None and path is not None:
+            content = tflite.read_file(os.fsdecode(path))
+        graph = tflite.parse(bytes(content or b""), "the model")
+    except (LapilliError, TypeError):
+        return False
+    known = all(o.kind in RULES or o.kind == DETECTION_POSTPROCESS for o in graph.operators)
+    return known and not graph.remarks and not settled_anew(graph, {})[1]
 
 
 def _refuses_to_ask(apply: Any) -> bool:

@@ -85,12 +85,12 @@ class Session:
     @property
     def main(self) -> Preparation | None:
         """None until the delegate was applied."""
-        with self._lock:
+        with self._lock.held:
             return next(iter(self._preparations.values()), None)
 
     def applied_anew(self) -> None:
         """Another interpreter asks for the structure: what follows is its graph."""
-        with self._lock:
+        with self._lock.held:
             self._demand_open()
             self._preparations = {}
             self._anew = True
@@ -109,7 +109,7 @@ class Session:
         What fails when inputs were resized is kept for the inferences: an error would have the
         runtime take all delegates back for good.
         """
-        with self._lock:
+        with self._lock.held:
             self.error, self._replacing = None, False
             place = ctypes.addressof(pointer.contents)
             again = place in self._places
@@ -214,7 +214,7 @@ class Session:
     def new_kernel(self, parameters: Any) -> AnyKernel:
         """For a partition of the graph being prepared; the device stays open for it. If there is
         none, ``error`` says why, and one that refuses stands in for it."""
-        with self._lock:
+        with self._lock.held:
             assert self._make is not None
             kernel: AnyKernel
             try:
@@ -239,13 +239,13 @@ class Session:
         try:
             kernel.close()
         finally:
-            with self._lock:
+            with self._lock.held:
                 self._kernels -= 1
                 self._close_unused()
 
     def close(self) -> None:
         """Close the device, or have the last kernel do it."""
-        with self._lock:
+        with self._lock.held:
             self._closed = True
             self._close_unused()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from lapilli.errors import DeviceError
 from lapilli.hw.chips import Chip
@@ -74,18 +74,13 @@ class ProcessLock:
         self._lock = threading.RLock()
         self._process = os.getpid()
 
-    def __enter__(self) -> None:
+    @property
+    def held(self) -> AbstractContextManager[Any]:
+        """For a ``with``. It is Python's own lock, taken by C code: what a handler of signals
+        raises comes either before that or inside the block, which gives it back."""
         if os.getpid() != self._process:
             self._demand_free()
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
+        return self._lock
 
     def _demand_free(self) -> None:
         if not self._lock.acquire(blocking=False):

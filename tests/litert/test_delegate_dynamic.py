@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from models import ModelBuilder
 
 from lapilli.compiler.stages import chip_named
 from lapilli.compiler.verdict import judge_all
-from lapilli.errors import Unsupported
+from lapilli.errors import DeviceError, Unsupported
 from lapilli.litert.delegate import Delegate
 from lapilli.litert.kernel import MOST_KEPT
+from lapilli.litert.runtime import interpreter_class
 from lapilli.model import tflite
 
 DEVICE = "emulator:a311d"
@@ -195,3 +197,22 @@ def test_two_delegates_on_a_model_of_known_shapes_are_both_applied() -> None:
     first, second = Delegate(_backend=FakeBackend(kinds=("ADD",))), Delegate(_backend=FakeBackend())
     new_interpreter(data, first, second)
     assert (first.partitions, second.partitions) == (((2,),), ((0, 1),))
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_an_error_of_a_model_of_known_shapes_is_the_delegate_s_alone(
+    tmp_path: Path, by_path: bool
+) -> None:
+    """A runtime that has refused a delegate says so in front of every later error."""
+    model = ModelBuilder()
+    x = model.input((1, 8, 8, 3), 0.02, 128)
+    data = model.build([_conv(model, x)])
+    (tmp_path / "m.tflite").write_bytes(data)
+    given = {"model_path": str(tmp_path / "m.tflite")} if by_path else {"model_content": data}
+    backend = FakeBackend()
+    interpreter = interpreter_class()(**given, experimental_delegates=[Delegate(_backend=backend)])
+    interpreter.allocate_tensors()
+    backend.execute_error = DeviceError("the device went away")
+    with pytest.raises(RuntimeError) as raised:
+        outputs(interpreter, IMAGE)
+    assert str(raised.value).startswith("lapilli: the device went away\n")
