@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from backbones import MINIATURES
 from cases import Case
 from further_graphs import FurtherGraph
 from numpy.typing import NDArray
 from operator_cases import OperatorCase
-from random_graphs import RandomGraph
+from random_graphs import RandomGraph, WiredGraph
 from table_operators import TableCase
 
 from lapilli.compiler import partition as partitioning
@@ -164,18 +165,22 @@ def _run(chip: str, part: Part, inputs: Mapping[int, Array]) -> dict[int, Array]
 
 @dataclass(frozen=True)
 class GraphCase:
-    """The random graph with number ``seed``; ``further``: one of all kinds of operators."""
+    """The random graph with number ``seed``; ``further``: one of all kinds of operators;
+    ``network``: one of the miniatures instead."""
 
     seed: int
     further: bool = False
+    network: str = ""
 
     @property
     def name(self) -> str:
         """What a failure is called."""
-        return f"{'further' if self.further else 'graph'}-{self.seed}"
+        return self.network or f"{'further' if self.further else 'graph'}-{self.seed}"
 
-    def graph(self) -> RandomGraph:
+    def graph(self) -> WiredGraph:
         """It."""
+        if self.network:
+            return MINIATURES[self.network]()
         return FurtherGraph(self.seed) if self.further else RandomGraph(self.seed)
 
 

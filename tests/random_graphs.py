@@ -47,26 +47,13 @@ class Alone:
     operands: tuple[int, ...]
 
 
-class RandomGraph:
-    """The graph with number ``seed``, always the same one."""
+class WiredGraph:
+    """Operators in a ``builder`` that end in ``outputs``."""
 
-    prefix = "graph"
-    """In front of the name; with the seed it says everything."""
-
-    def __init__(self, seed: int) -> None:
-        self.name = f"{self.prefix}-{seed}"
-        self.builder = ModelBuilder()
-        self.pool: list[int] = []
-        self._rng = seeded(self.prefix, seed)
-        for _ in range(int(self._rng.choice([1, 1, 2, 3]))):
-            self._input()
-        for _ in range(int(self._rng.integers(1, 13))):
-            self.pool.append(self._step())
-        self._use_every_input()
-        used = {t for operator in self.builder.operators for t in operator.inputs or ()}
-        made = [t for operator in self.builder.operators for t in operator.outputs or ()]
-        outputs = [t for t in made if t not in used or self._rng.random() < 0.2]
-        self.outputs = [int(t) for t in self._rng.permutation(outputs)]
+    def __init__(self, name: str, builder: ModelBuilder) -> None:
+        self.name = name
+        self.builder = builder
+        self.outputs: list[int] = []
 
     def model(self) -> bytes:
         """The .tflite."""
@@ -74,7 +61,12 @@ class RandomGraph:
 
     def feed(self) -> list[Array]:
         """Values of the inputs, in order."""
-        return [feed(self._shape(tensor), self.name, tensor) for tensor in self.builder.inputs]
+        found = []
+        for tensor in self.builder.inputs:
+            spec = self.builder.tensors[tensor]
+            values = feed(spec.shape or (), self.name, tensor)
+            found.append(values.view(np.int8) if spec.dtype == "int8" else values)
+        return found
 
     def alone(self, number: int) -> Alone:
         """Operator ``number`` with its constants, as a model."""
@@ -96,6 +88,27 @@ class RandomGraph:
             )
         ]
         return Alone(single.build([place[t] for t in operator.outputs]), tuple(operands))
+
+
+class RandomGraph(WiredGraph):
+    """The graph with number ``seed``, always the same one."""
+
+    prefix = "graph"
+    """In front of the name; with the seed it says everything."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(f"{self.prefix}-{seed}", ModelBuilder())
+        self.pool: list[int] = []
+        self._rng = seeded(self.prefix, seed)
+        for _ in range(int(self._rng.choice([1, 1, 2, 3]))):
+            self._input()
+        for _ in range(int(self._rng.integers(1, 13))):
+            self.pool.append(self._step())
+        self._use_every_input()
+        used = {t for operator in self.builder.operators for t in operator.inputs or ()}
+        made = [t for operator in self.builder.operators for t in operator.outputs or ()]
+        outputs = [t for t in made if t not in used or self._rng.random() < 0.2]
+        self.outputs = [int(t) for t in self._rng.permutation(outputs)]
 
     # ----------------------------------------------------------------------------------- growing
 

@@ -8,7 +8,7 @@ from lapilli.compiler.intents import AdditionIntent, ConvolutionIntent, Lowered
 from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.options import LoweringOptions
 from lapilli.compiler.storages import settle
-from lapilli.compiler.ways.taps_as_planes import without_fields, zeros_between
+from lapilli.compiler.ways.dilated import dilated_way, zeros_between
 from lapilli.compiler.ways.way import Done, Terms
 from lapilli.hw.chips import Chip
 
@@ -51,6 +51,8 @@ def _done(
     if isinstance(intent, AdditionIntent):
         numbers = generation.addition_numbers(intent.scales, options.as_recorded)
         return generation.addition_way(intent, numbers, terms)
-    if not without_fields(intent, chip):
-        intent = zeros_between(intent)
+    apart = dilated_way(intent, terms)
+    if apart is not None:
+        return apart(intent, terms)
+    intent = zeros_between(intent)
     return generation.convolution_way(intent, chip)(intent, terms)

@@ -30,6 +30,7 @@ from lapilli.compiler.operators.weights import (
     scale_fits,
     weights_centred,
 )
+from lapilli.compiler.ways.stacked_phases import stackable
 from lapilli.compiler.ways.taps_as_planes import Geometry, plan_of, without_field
 from lapilli.model.geometry import SIDE_MAXIMUM, kernel_reach, padding_before
 from lapilli.model.graph import Convolution, Graph, Operator, Padding
@@ -87,6 +88,8 @@ def planes_fit(case: Case) -> str | None:
     """
     geometry = _geometry(case.graph, case.operator)
     if not without_field(geometry, case.chip):
+        return None
+    if case.operator.kind == DEPTHWISE and stackable(geometry, case.chip):
         return None
     size = plan_of(geometry, case.chip).size
     sides = max(size.rows * geometry.stride[0], size.columns * geometry.stride[1])

@@ -73,17 +73,6 @@ def without_fields(intent: ConvolutionIntent, chip: Chip) -> bool:
     return without_field(geometry_of(intent), chip)
 
 
-def zeros_between(intent: ConvolutionIntent) -> ConvolutionIntent:
-    """Dilation as a larger kernel: weights of zero between its taps."""
-    if intent.dilation == (1, 1):
-        return intent
-    kernels, (rows, columns) = intent.kernels, geometry_of(intent).reach
-    shape = (*kernels.values.shape[:2], rows, columns)
-    values = np.full(shape, kernels.zero_point, np.uint8)
-    values[:, :, :: intent.dilation[0], :: intent.dilation[1]] = kernels.values
-    return replace(intent, kernels=replace(kernels, values=values), dilation=(1, 1))
-
-
 @dataclass(frozen=True)
 class _Side:
     """Rows or columns. ``starts``: of the groups of planes, from the first window's first element;
@@ -107,7 +96,7 @@ def _side(
 ) -> _Side:
     """``count`` taps of the model; ``most``: of the chip's kernels; ``made``: output extent."""
     reached = (count - 1) * dilation + 1
-    if stride == 1 and dilation > 1 and reached > most:
+    if stride == 1 and dilation > 1:
         starts, taps = [i * dilation for i in range(count)], 1
         spots = [(i, i, 0, 0) for i in range(count)]
     else:
