@@ -62,6 +62,7 @@ docs: $(VENV)/.dev  ## regenerate the generated documents
 	$(BIN)/python tools/make_cuts_page.py
 	$(BIN)/python tools/make_command_reference.py
 	$(BIN)/python tools/make_glossary.py
+	$(BIN)/python tools/make_python_reference.py
 	$(BIN)/python tools/make_architecture_picture.py
 
 mesa-check: $(VENV)/.dev  ## Mesa's driver, from Debian's packages, on the emulated NPU

@@ -27,6 +27,7 @@ ROOMS = (
     "profile",
     "selftest",
     "cli",
+    "interface",
     "__init__",  # the package's face: public names, imported when first asked for
     "__main__",
 )

@@ -130,7 +130,13 @@ def test_the_texts_of_the_picture_fit_their_boxes() -> None:
             assert longest <= width - 2 * drawing.PADDING, box.name
 
 
-PAGES = ["make_cuts_page", "make_glossary", "make_operator_table", "make_schedule_page"]
+PAGES = [
+    "make_cuts_page",
+    "make_glossary",
+    "make_operator_table",
+    "make_python_reference",
+    "make_schedule_page",
+]
 
 
 @pytest.mark.parametrize("tool", PAGES)

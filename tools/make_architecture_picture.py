@@ -50,7 +50,12 @@ BANDS = (
         "asking",
         "#f3effa",
         "#7a63b0",
-        ((Box("cli/", ("What can be asked on the command line, and how is the answer shown?",)),),),
+        (
+            (
+                Box("cli/", ("What can be asked on the command line, and how is it shown?",)),
+                Box("interface/", ("What does Python get?",), share=0.5),
+            ),
+        ),
     ),
     Band(
         "using it",

@@ -91,7 +91,7 @@ def percent(share: float) -> str:
 # --------------------------------------------------------------------------------------- the table
 
 
-def _rows(chip: ChipFit) -> list[tuple[str, str]]:
+def rows_of(chip: ChipFit) -> list[tuple[str, str]]:
     """What is said of a chip, in order."""
     e, (low, high) = chip.explanation, chip.span
     rows = [
@@ -133,7 +133,7 @@ def _frames(chip: ChipFit) -> str:
 
 def table(found: Fit, width: int) -> Iterator[str]:
     """Chips side by side, or one below the other where the screen is too narrow for that."""
-    columns = [_rows(chip) for chip in found.chips]
+    columns = [rows_of(chip) for chip in found.chips]
     room = (width - HEAD - len(GAP) * (len(columns) - 1)) // len(columns)
     widest = max(len(cell) for rows in columns for _, cell in rows[:-1])
     if widest <= room and len({len(rows) for rows in columns}) == 1:

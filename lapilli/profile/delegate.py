@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 from lapilli.litert import delegate as litert
@@ -11,11 +11,35 @@ from lapilli.litert.backend import NpuBackend
 from lapilli.litert.preparation import Preparation
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection
+
     from lapilli.profile.events import JobRecord, Profile
 
 
 class Delegate(litert.Delegate):
     __doc__ = litert.Delegate.__doc__
+
+    if TYPE_CHECKING:
+        # The runtime one takes any option, to refuse it with the known ones' names.
+        def __init__(
+            self,
+            device: str | None = None,
+            *,
+            schedule: Literal["best", "reference"] = "best",
+            strict: bool = False,
+            min_partition: int = 1,
+            profile: bool = False,
+            postprocess: bool | Literal["compiled"] = True,
+            cache: bool | str | os.PathLike[str] = True,
+            program: str | os.PathLike[str] | None = None,
+            per_channel: Literal["fast", "best", "off"] = "fast",
+            calibration: str | os.PathLike[str] | None = None,
+            without: str | Collection[str] = (),
+            experimental: str | Collection[str] = (),
+            effort: Literal[0, 1, 2] = 1,
+            partition: Literal["fastest", "all"] | None = None,
+        ) -> None: ...
 
     @cached_property
     def _jobs(self) -> WeakKeyDictionary[Preparation, tuple[JobRecord, ...]]:
