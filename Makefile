@@ -5,10 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 FUZZ_SECONDS ?= 60
+DATA := $(if $(LAPILLI_TEST_DATA),$(LAPILLI_TEST_DATA),../shared)
+MODELS ?= $(wildcard $(DATA)/today $(DATA)/models)
+COVERAGE ?= --write
 MUTANTS ?= 25
 SET_UP := PYTHON="$(PYTHON)" sh tools/set_up.sh
 
-.PHONY: demo test test-browser lint format long grid bench digests docs fuzz mesa-check mutants clean
+.PHONY: demo test test-browser lint format long grid bench coverage digests docs fuzz mesa-check mutants clean
 
 $(BIN)/python:
 	@$(SET_UP) environment "$(VENV)"
@@ -52,6 +55,9 @@ bench: $(VENV)/.dev  ## compile and emulation times beside the figures aimed at
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/worst_cases.py
 	$(BIN)/python benchmarks/accuracy.py
+
+coverage: $(VENV)/.dev  ## whole models and structures: what the NPU does, MODELS="folder ..."
+	$(BIN)/python tools/coverage.py $(MODELS) $(COVERAGE)
 
 digests: $(VENV)/.dev  ## accept the program digests as they are now
 	$(BIN)/python tests/digests.py

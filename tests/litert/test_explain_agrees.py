@@ -9,6 +9,7 @@ import pytest
 from fake_npu import new_interpreter
 from random_graphs import RandomGraph
 from shared_data import shared_data
+from structures import STRUCTURES
 
 from lapilli.compiler.cuts import Cuts
 from lapilli.compiler.explanation import explain
@@ -98,6 +99,11 @@ def test_explain_and_the_delegate_agree(name: str) -> None:
 def test_they_agree_on_graphs_whose_parts_do_not_all_pay(seed: int) -> None:
     data = RandomGraph(seed).model()
     assert agree(data, "random", "fastest") and agree(data, "random", "all")
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_they_agree_on_the_structures_of_networks(name: str) -> None:
+    assert agree(STRUCTURES[name](), name, "fastest")
 
 
 @pytest.mark.long
