@@ -99,8 +99,9 @@ class Submits:
         """Tell the user; on standard error, because standard output is the program's."""
         if not opened:
             click.echo(
-                f"lapilli: the program never opened {tree.NODE} (one that is linked statically, is "
-                "of another architecture or clears LD_PRELOAD does not see it)", err=True,
+                f"lapilli: note: the program did not open {tree.NODE}; if it should have: one that is "
+                "linked statically, is of another architecture or clears LD_PRELOAD does not see it",
+                err=True,
             )  # fmt: skip
         if self.folder is not None:
             click.echo(f"{self.folder}: {text.count(self.count, 'recording')}", err=True)

@@ -36,8 +36,9 @@ def check_order(file: File, graph: Graph, variables: frozenset[int]) -> None:
 
 def rewritten(graph: Graph) -> frozenset[int]:
     """Tensors that have more than one value while the model runs: two operators write them, or one
-    writes what was there before, an input or a variable. Their readers depend on the order."""
-    seen: set[int] = set(graph.inputs)
+    writes what another has read before, of an input or a variable. Their readers depend on the
+    order. A runtime does not tell a delegate which tensors are inputs, so that doesn't count."""
+    seen: set[int] = set()
     found: set[int] = set()
     for operator in graph.operators:
         seen.update(index for index in operator.inputs if index >= 0)
