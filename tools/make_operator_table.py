@@ -26,8 +26,8 @@ change those, not this page.
 
 An operator goes to the NPU if every rule below its name holds; otherwise it stays on the CPU, and
 `lapilli explain MODEL.tflite` names the rules it breaks with what was found. Operators that
-are not listed stay on the CPU, and so do all with a tensor that has more than one value while the
-model runs (`one_value`), and those that make a tensor whose shape the model itself computes
+are not listed stay on the CPU, and so do all of a model in which a tensor has more than one value
+while it runs (`one_value`), and those that make a tensor whose shape the model itself computes
 (`known_shape`).
 """
 

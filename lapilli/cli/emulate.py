@@ -99,8 +99,8 @@ class Submits:
         """Tell the user; on standard error, because standard output is the program's."""
         if not opened:
             click.echo(
-                f"lapilli: note: the program did not open {tree.NODE}; if it should have: one that is "
-                "linked statically, is of another architecture or clears LD_PRELOAD does not see it",
+                f"lapilli: note: the program did not open {tree.NODE}; if it should have: one that "
+                "is linked statically, of another architecture or clears LD_PRELOAD can't see it",
                 err=True,
             )  # fmt: skip
         if self.folder is not None:

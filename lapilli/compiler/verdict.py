@@ -26,7 +26,7 @@ from lapilli.postprocess.plan import plans
 
 __all__ = ["UNKNOWN", "Broken", "Verdict", "judge", "remedy_of", "sentence"]
 
-ONE_VALUE: Final = "Each tensor of an operator must have one value while the model runs."
+ONE_VALUE: Final = "Each tensor of the model must have one value while it runs."
 KNOWN_SHAPE: Final = "The shapes of what an operator makes must follow from shapes and constants."
 _KNOWN_SHAPE_RULE: Final = "known_shape"
 _KNOWN_SHAPE_REMEDY: Final = (
@@ -62,8 +62,8 @@ def fused(graph: Graph, chip: Chip) -> Fused:
 
 
 def _left_out(graph: Graph) -> dict[int, Verdict]:
-    """Operators that are refused whatever they do: a tensor of theirs has more than one value, or a
-    shape that nobody knows before."""
+    """Operators that are refused whatever they do: a tensor has more than one value, or one of
+    theirs a shape that nobody knows before."""
     tensors = rewritten(graph)
     found = {}
     for operator in graph.operators:
@@ -74,12 +74,15 @@ def _left_out(graph: Graph) -> dict[int, Verdict]:
 
 
 def _of_many_values(graph: Graph, operator: Operator, changing: Collection[int]) -> Verdict | None:
-    """The verdict on an operator with a tensor of ``changing``: what it reads depends on when."""
-    for index in (*operator.inputs, *operator.outputs):
-        if index in changing:
-            found = f"{graph.tensors[index].name or f'tensor {index}'} has more than one"
-            return Verdict.refused(operator.index, Broken("one_value", ONE_VALUE, found))
-    return None
+    """The verdict on an operator of a graph with tensors of more than one value: what is read
+    depends on when, and LiteRT exchanges operators of such a graph, wherever they are, when it
+    cuts a part out."""
+    if not changing:
+        return None
+    own = [i for i in (*operator.inputs, *operator.outputs) if i in changing]
+    index = own[0] if own else min(changing)
+    found = f"{graph.tensors[index].name or f'tensor {index}'} has more than one"
+    return Verdict.refused(operator.index, Broken("one_value", ONE_VALUE, found))
 
 
 def _of_computed_shape(graph: Graph, operator: Operator) -> Verdict | None:

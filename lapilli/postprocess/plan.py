@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from lapilli.errors import LapilliError, Unsupported
 from lapilli.model.graph import DETECTION_POSTPROCESS, Custom, Graph, Operator, Tensor
+from lapilli.model.order import rewritten
 from lapilli.postprocess.detection import DetectionPostProcess, Values
 from lapilli.postprocess.options import DetectionOptions, read_options
 from lapilli.postprocess.tables import LOGISTIC_SCALE, QUANTISED, lowest
@@ -61,8 +62,11 @@ class Plan:
 
 
 def plans(graph: Graph) -> tuple[Plan, ...]:
-    """A plan for each TFLite_Detection_PostProcess that can be taken."""
-    found = []
+    """A plan for each TFLite_Detection_PostProcess that can be taken: none where a tensor has more
+    than one value, as LiteRT exchanges operators there when it cuts some out."""
+    found: list[Plan] = []
+    if rewritten(graph):
+        return ()
     for operator in graph.operators:
         if operator.kind == DETECTION_POSTPROCESS:
             try:
