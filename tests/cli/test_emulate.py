@@ -187,7 +187,7 @@ def test_signals_are_handed_on(surroundings: dict[str, str]) -> None:
 def test_arguments_are_checked_first(surroundings: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "0000.npz").touch()
     for words, code, text in (
-        (["--chip", "a311x", "true"], 2, "unknown chip 'a311x'; known: "),
+        (["--chip", "a311x", "true"], 2, "unknown chip 'a311x'; did you mean a311d? known: "),
         (["--record", tmp_path, "true"], 2, "it holds recordings already"),
         (["--record", tmp_path / "0000.npz", "true"], 2, "give a directory"),
         (["--compiler", "no-such-cc", "true"], 4, "apt install gcc-aarch64-linux-gnu"),
