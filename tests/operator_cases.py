@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import further_operators as build
+import image_operators as images
 import numpy as np
 from cases import BYTE_DEVIATION, BYTE_MEAN, OUTPUT_DEVIATION, Array, log_uniform, seeded
 from models import ModelBuilder
@@ -400,6 +401,22 @@ def mean(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
     return [build.mean(builder, x, axes, keep, output)]
 
 
+def total(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """SUM of a few hundred elements, over axes as ``mean``."""
+    extents = shape(rng, (4, 4, 3, 2))
+    if math.prod(extents) > 4000:
+        extents = (1, 7, 7, extents[-1])
+    x = given(builder, rng, extents)
+    rank = len(extents)
+    axes = [[1, 2], [1], [2], [3]][int(rng.integers(4))]
+    axes = [axis - (4 - rank) for axis in axes if axis >= 4 - rank] or [rank - 1]
+    count = math.prod(extents[axis] for axis in axes)
+    output = build.quantization_of(builder, x)[0] * count * rng.uniform(0.2, 1.1)
+    keep = bool(rng.random() < 0.5) or len(axes) == rank
+    quantised = float(np.float32(output)), zero_point(builder, rng)
+    return [images.reduce(builder, "SUM", x, axes, keep, quantised)]
+
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "reshape": reshaping,
@@ -417,6 +434,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "average": average_pooling,
         "largest": max_pooling,
         "mean": mean,
+        "total": total,
         "product": product,
         **SPATIAL,
     }

@@ -85,6 +85,7 @@ TITLES = {
     "average": "AVERAGE_POOL_2D",
     "largest": "MAX_POOL_2D",
     "mean": "MEAN",
+    "total": "SUM",
     "product": "MUL of two tensors",
     "window": "convolutions of any stride, dilation, kernel",
     "nearest": "RESIZE_NEAREST_NEIGHBOR",

@@ -1,4 +1,4 @@
-"""MEAN over rows, columns, channels, or all of a tensor's elements."""
+"""MEAN and SUM over rows, columns, channels, or all of a tensor's elements."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from lapilli.hw.chips import Chip
 from lapilli.model.geometry import addition_image, image_extents
 from lapilli.model.graph import Graph, Operator
 
+SUM = "SUM"
 AXES = 1
 """Position of the axes among the inputs."""
 ROWS, COLUMNS, CHANNELS = 1, 2, 3
@@ -76,8 +77,8 @@ def mean_shapes_agree(case: Case) -> str | None:
 
 
 def mean_size(case: Case) -> str | None:
-    """At most 16383 elements may be summed up, unless they are all of a channel's; the sums, and
-    those of columns if there are more elements, must fit into an image of at most 8191 x 8191.
+    """At most 16383 elements may be summed up, or the mean taken of all of a channel's; the sums,
+    and those of columns if there are more elements, must fit into an image of at most 8191 x 8191.
 
     Remedy: Take the mean in two steps.
     """
@@ -86,7 +87,10 @@ def mean_size(case: Case) -> str | None:
     assert axes is not None
     if not axes & {CHANNELS}:
         kernel = rows if ROWS in axes else 1, columns if COLUMNS in axes else 1
-        return sum_too_large(kernel, ImageSize(columns, rows, channels), case.chip)
+        size = ImageSize(columns, rows, channels)
+        if case.operator.kind == SUM and in_two_steps(kernel, size):
+            return f"{rows * columns} elements of {rows}x{columns}x{channels}"
+        return sum_too_large(kernel, size, case.chip)
     summed = channels if axes == {CHANNELS} else rows * columns * channels
     kept = rows * columns * channels // summed
     if summed <= CHANNELS_MAXIMUM and addition_image(1, kept, 1) is not None:
@@ -95,7 +99,7 @@ def mean_size(case: Case) -> str | None:
 
 
 def _factor(graph: Graph, operator: Operator, chip: Chip) -> tuple[int, np.float32] | None:
-    """Weight and scale that lead from the elements to the mean in output steps; None if the chip
+    """Weight and scale that lead from the elements to the result in output steps; None if the chip
     has no fields for such a scale."""
     source, target = (graph.tensors[i] for i in (operator.inputs[0], operator.outputs[0]))
     assert source.quantization is not None and target.quantization is not None
@@ -105,7 +109,7 @@ def _factor(graph: Graph, operator: Operator, chip: Chip) -> tuple[int, np.float
     size = ImageSize(extents[1], extents[0], extents[2])
     if axes == {ROWS, COLUMNS} and in_two_steps(extents[:2], size):
         axes = {COLUMNS}
-    count = math.prod(extents[axis - 1] for axis in axes)
+    count = 1 if operator.kind == SUM else math.prod(extents[axis - 1] for axis in axes)
     return flat.split_factor(source.quantization.scale / target.quantization.scale / count, chip)
 
 
@@ -177,7 +181,7 @@ def lower(builder: Builder, operator: Operator) -> None:
 
 
 RECORD = OperatorRecord(
-    kinds=("MEAN",),
+    kinds=("MEAN", SUM),
     words=(
         "A convolution on the NN cores whose weights are all the same and whose kernel spans what "
         "is summed up."

@@ -17,9 +17,9 @@ SENTENCES = {
     "mean_axes": "The axes must be constant: rows, columns, both, channels or all of them.",
     "mean_shapes_agree": "The output must have the shape that the axes leave over.",
     "mean_size": (
-        "At most 16383 elements may be summed up, unless they are all of a channel's; the sums, "
-        "and those of columns if there are more elements, must fit into an image of at most 8191 x "
-        "8191."
+        "At most 16383 elements may be summed up, or the mean taken of all of a channel's; the "
+        "sums, and those of columns if there are more elements, must fit into an image of at most "
+        "8191 x 8191."
     ),
     "mean_scale_fits": (
         "The factor from sum to output, over a power of two up to 128, must have a "
@@ -57,6 +57,11 @@ MEANS: list[Broken] = [
     ("mean_shapes_agree", "[1, 8, 6, 5] -> [1, 6] over [1, 2]", over(result=(1, 6))),
     ("mean_shapes_agree", "[1, 8, 6, 5] -> [5, 8] over [2]", over((2,), result=(5, 8))),
     ("image_size", "image is 8192x1x5", over(image=(1, 8192, 1, 5))),
+    (
+        "mean_size",
+        "16384 elements of 128x128x5",
+        by_hand.with_operator(over(image=(1, 128, 128, 5)), kind="SUM"),
+    ),
     (
         "mean_size",
         "a window of 5500x3 in 5500x3x8209",
