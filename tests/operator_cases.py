@@ -17,7 +17,7 @@ import image_operators as images
 import numpy as np
 from cases import BYTE_DEVIATION, BYTE_MEAN, OUTPUT_DEVIATION, Array, log_uniform, seeded
 from models import ModelBuilder
-from product_cases import product
+from product_cases import dimensions, product
 from spatial_cases import SPATIAL
 from varying import (
     ACTIVATIONS,
@@ -436,6 +436,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "mean": mean,
         "total": total,
         "product": product,
+        "dimensions": dimensions,
         **SPATIAL,
     }
 )

@@ -87,6 +87,7 @@ TITLES = {
     "mean": "MEAN",
     "total": "SUM",
     "product": "MUL of two tensors",
+    "dimensions": "batches and five dimensions",
     "window": "convolutions of any stride, dilation, kernel",
     "nearest": "RESIZE_NEAREST_NEIGHBOR",
     "transposed": "TRANSPOSE_CONV",

@@ -7,9 +7,9 @@ from lapilli.compiler.operators.broadcasting import shapes_broadcast
 from lapilli.compiler.operators.endings import activation_exact
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
     eight_bit,
     image_size,
+    no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
@@ -42,7 +42,7 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         eight_bit,
-        batch_of_one,
+        no_empty_dimension,
         constant_operand,
         shapes_broadcast,
         quantised_per_tensor,

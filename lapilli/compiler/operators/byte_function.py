@@ -18,8 +18,8 @@ from lapilli.compiler.operators import cpu_range
 from lapilli.compiler.operators.record import Case, Rule, relies_on
 from lapilli.compiler.operators.rules import (
     BYTES_BELOW,
-    batch_of_one,
     eight_bit,
+    no_empty_dimension,
     operands_computed,
     operands_present,
     quantised_per_tensor,
@@ -50,7 +50,7 @@ def same_shape(case: Case) -> str | None:
     return None if source == target else f"{list(source)} -> {list(target)}"
 
 
-@relies_on(operands_present, batch_of_one)
+@relies_on(operands_present, no_empty_dimension)
 def look_up_size(case: Case) -> str | None:
     """Images that go through a table may have at most 65535 rows, columns and channels, and fewer
     than 2^28 bytes.
@@ -102,7 +102,7 @@ COMMON_RULES: tuple[Rule, ...] = (
     operands_present,
     operands_computed,
     eight_bit,
-    batch_of_one,
+    no_empty_dimension,
     quantised_per_tensor,
     same_shape,
     look_up_size,

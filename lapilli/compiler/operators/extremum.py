@@ -14,9 +14,9 @@ from lapilli.compiler.operators.endings import LARGEST, Ending
 from lapilli.compiler.operators.flat import Step, flat_size
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
     eight_bit,
     image_size,
+    no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
@@ -127,7 +127,7 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         eight_bit,
-        batch_of_one,
+        no_empty_dimension,
         constant_operand,
         shapes_alike,
         quantised_per_tensor,

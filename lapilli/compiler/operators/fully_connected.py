@@ -13,9 +13,9 @@ from lapilli.compiler.operators.endings import activation_exact, ending_of
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     CHANNELS_MAXIMUM,
-    batch_of_one,
     eight_bit,
     image_size,
+    no_empty_dimension,
     operands_computed,
     operands_present,
     quantised_per_tensor,
@@ -137,7 +137,7 @@ RECORD = OperatorRecord(
         operands_present,
         operands_computed,
         eight_bit,
-        batch_of_one,
+        no_empty_dimension,
         constant_matrix,
         quantised_per_tensor,
         weights_centred,

@@ -10,9 +10,9 @@ from lapilli.compiler.operators.flat import flat_size
 from lapilli.compiler.operators.products import activation_of, product_of
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
     eight_bit,
     image_size,
+    no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
@@ -81,7 +81,7 @@ RECORD = OperatorRecord(
     rules=(
         operands_present,
         eight_bit,
-        batch_of_one,
+        no_empty_dimension,
         constant_factor,
         shapes_broadcast,
         quantised_per_tensor,

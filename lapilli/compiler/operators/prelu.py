@@ -21,7 +21,7 @@ from lapilli.compiler.operators.byte_function import (
 )
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
+    no_empty_dimension,
     operands_present,
 )
 from lapilli.model.geometry import image_extents
@@ -36,7 +36,7 @@ MOST_RUNS = 16
 # ------------------------------------------------------------------------------------------- rules
 
 
-@relies_on(operands_present, batch_of_one)
+@relies_on(operands_present, no_empty_dimension)
 def few_slopes(case: Case) -> str | None:
     """The slopes must be constant bytes, one for all or one a channel, of which neighbours are so
     often alike that there are at most 16 runs.

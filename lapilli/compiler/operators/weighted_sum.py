@@ -16,7 +16,7 @@ from lapilli.compiler.operators.endings import ending_of
 from lapilli.compiler.operators.flat import Step
 from lapilli.compiler.operators.record import Case, relies_on
 from lapilli.compiler.operators.rules import (
-    batch_of_one,
+    no_empty_dimension,
     operands_present,
 )
 from lapilli.model.geometry import addition_image, image_extents
@@ -34,7 +34,7 @@ def constant_operand(case: Case) -> str | None:
     return by_constant.odd_constant(case)
 
 
-@relies_on(operands_present, batch_of_one)
+@relies_on(operands_present, no_empty_dimension)
 def addition_size(case: Case) -> str | None:
     """The elements of the result must fit into an image of at most 8191 x 8191."""
     rows, columns, channels = image_extents(case.output().shape)

@@ -21,6 +21,8 @@ MAY_BE_REFUSED = {
     "join": {"batch_of_one"},
     # A step of the output is down to 30 products of two steps.
     "product": {"product_exact"},
+    # Functions of a byte that are too steep for a table.
+    "dimensions": {"table_exact"},
     # Any size, as well as those whose pixels repeat.
     "nearest": {"places_repeat"},
     # 7 pixels become 15.
