@@ -42,6 +42,10 @@ SHARED_SENTENCES = {
         "of the output, as must be the 1 or 6 at which a function ends: the CPU has no more bits "
         "for them."
     ),
+    "operand_size": (
+        "Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 "
+        "bytes; beside a constant for each channel 8191 rows and columns and 16383 channels."
+    ),
     "moved_size": (
         "Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes."
     ),

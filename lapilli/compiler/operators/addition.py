@@ -8,12 +8,11 @@ from lapilli.compiler.operators.endings import activation_exact
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     eight_bit,
-    image_size,
     no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
-from lapilli.compiler.operators.weighted_sum import addition_size, constant_operand
+from lapilli.compiler.operators.weighted_sum import addition_size, constant_operand, operand_size
 
 
 @relies_on(quantised_per_tensor, constant_operand)
@@ -46,7 +45,7 @@ RECORD = OperatorRecord(
         constant_operand,
         shapes_broadcast,
         quantised_per_tensor,
-        image_size,
+        operand_size,
         addition_size,
         activation_exact,
         scale_fits,

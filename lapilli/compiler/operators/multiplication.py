@@ -11,11 +11,11 @@ from lapilli.compiler.operators.products import activation_of, product_of
 from lapilli.compiler.operators.record import Case, OperatorRecord
 from lapilli.compiler.operators.rules import (
     eight_bit,
-    image_size,
     no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
+from lapilli.compiler.operators.weighted_sum import operand_size
 from lapilli.compiler.unsigned import MIDDLE
 from lapilli.model.graph import Graph, Operator
 
@@ -85,7 +85,7 @@ RECORD = OperatorRecord(
         constant_factor,
         shapes_broadcast,
         quantised_per_tensor,
-        image_size,
+        operand_size,
         flat_size,
         activation_exact,
         scale_fits,

@@ -10,12 +10,11 @@ from lapilli.compiler.operators.endings import activation_exact
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     eight_bit,
-    image_size,
     no_empty_dimension,
     operands_present,
     quantised_per_tensor,
 )
-from lapilli.compiler.operators.weighted_sum import addition_size, constant_operand
+from lapilli.compiler.operators.weighted_sum import addition_size, constant_operand, operand_size
 from lapilli.model.graph import Operator
 
 
@@ -56,7 +55,7 @@ RECORD = OperatorRecord(
         constant_operand,
         shapes_broadcast,
         quantised_per_tensor,
-        image_size,
+        operand_size,
         addition_size,
         activation_exact,
         scale_fits,

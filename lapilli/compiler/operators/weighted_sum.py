@@ -16,6 +16,8 @@ from lapilli.compiler.operators.endings import ending_of
 from lapilli.compiler.operators.flat import Step
 from lapilli.compiler.operators.record import Case, relies_on
 from lapilli.compiler.operators.rules import (
+    image_size,
+    moved_size,
     no_empty_dimension,
     operands_present,
 )
@@ -32,6 +34,18 @@ def constant_operand(case: Case) -> str | None:
     Remedy: Fold the constant into the bias of the convolution in front.
     """
     return by_constant.odd_constant(case)
+
+
+@relies_on(operands_present, no_empty_dimension)
+def operand_size(case: Case) -> str | None:
+    """Tensors may have at most 65535 rows, columns and channels each, and fewer than 2^28 bytes;
+    beside a constant for each channel 8191 rows and columns and 16383 channels.
+
+    Remedy: Cut the tensor into pieces.
+    """
+    position = by_constant.constant_position(case.graph, case.operator)
+    each_channel = position is not None and case.input(position).size > 1
+    return image_size(case) if each_channel else moved_size(case)
 
 
 @relies_on(operands_present, no_empty_dimension)

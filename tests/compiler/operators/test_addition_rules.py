@@ -75,7 +75,7 @@ ADDITIONS: list[Broken] = [
         by_hand.with_tensor(by_hand.addition((1, 256, 256, 5)), SECOND, shape=(5,)),
     ),
     ("quantised_per_tensor", "sum has no quantisation", addition_with(SUM, quantization=None)),
-    ("image_size", "first is 1x1x16384", by_hand.addition((1, 1, 1, 16384))),
+    ("operand_size", "first has shape [1, 1, 1, 65536]", by_hand.addition((1, 1, 1, 65536))),
     # A prime: no width and height but one row of all.
     ("addition_size", "8209 elements", by_hand.addition((1, 1, 1, 8209))),
     ("activation_exact", "other", by_hand.addition(activation=Activation.OTHER)),

@@ -72,7 +72,7 @@ PRODUCTS: list[Broken] = [
     ),
     ("constant_factor", "two constants", product(FIRST, data=zeros(1, 4, 6, 5))),
     ("quantised_per_tensor", "sum has no quantisation", product(SUM, quantization=None)),
-    ("image_size", "first is 8192x1x5", resized(two("MUL", (5,)), 1, 8192, 1, 5)),
+    ("operand_size", "first is 8192x1x5", resized(two("MUL", (5,)), 1, 8192, 1, 5)),
     ("flat_size", "8209 elements", resized(two("MUL", (1,)), 1, 8209)),
     ("activation_exact", "other", two("MUL", (5,), activation=Activation.OTHER)),
     ("scale_fits", "2.5e+05", product(SUM, quantization=by_hand.quantised(1e-6))),

@@ -56,7 +56,7 @@ SUBTRACTIONS: list[Broken] = [
         "second has no quantisation",
         subtraction_with(SECOND, quantization=None),
     ),
-    ("image_size", "first is 1x1x16384", by_hand.subtraction((1, 1, 1, 16384))),
+    ("operand_size", "first has shape [1, 1, 1, 65536]", by_hand.subtraction((1, 1, 1, 65536))),
     ("addition_size", "8209 elements", by_hand.subtraction((1, 1, 1, 8209))),
     ("activation_exact", "other", by_hand.subtraction(activation=Activation.OTHER)),
     ("scale_fits", "2e+07", scaled(20000.0, 0.001)),
