@@ -273,7 +273,9 @@ class _Graph:
 
     def by_delegate(self) -> dict[int, Array]:
         """The outputs when stock LiteRT runs the model with the delegate."""
-        delegate = Delegate(device=f"emulator:{self.chip.name}", schedule=self.schedule)
+        delegate = Delegate(
+            device=f"emulator:{self.chip.name}", schedule=self.schedule, partition="all"
+        )
         interpreter = litert.interpreter_class()(
             model_content=self.model, num_threads=1, experimental_delegates=[delegate]
         )

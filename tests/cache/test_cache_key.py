@@ -14,6 +14,7 @@ import pytest
 from lapilli.cache import key as keys
 from lapilli.cache.folder import VARIABLE, cache_folder
 from lapilli.cache.key import part_key, program_key
+from lapilli.compiler.cuts import Cuts
 from lapilli.compiler.per_channel import LEFT_ALONE, PerChannel
 from lapilli.compiler.stages import DEFAULT_OPTIONS, CompileOptions
 from lapilli.hw.chips import CHIPS, Chip, find_by_name
@@ -37,6 +38,8 @@ def another(value: Any) -> Any:
         return (*value, "another")
     if value is None or isinstance(value, frozenset):
         return (value or frozenset()) | {"another"}
+    if isinstance(value, Cuts):
+        return replace(value, min_partition=value.min_partition + 1)
     if isinstance(value, PerChannel):
         return LEFT_ALONE
     raise AssertionError(f"how to change {value!r}? Say it here")

@@ -23,7 +23,11 @@ from lapilli.litert import runtime
 from lapilli.printable import as_utf8
 
 EXPLAIN = f"explain {shlex.quote(str(DIGITS))}"
-RUN = f"run {shlex.quote(str(DIGITS))} --input x.npy --device emulator:a311d"
+LABELS = DIGITS.with_name("digits_labels.txt")
+RUN = (
+    f"run {shlex.quote(str(DIGITS))} --input x.npy --device emulator:a311d "
+    f"--labels {shlex.quote(str(LABELS))}"
+)
 
 
 @pytest.fixture

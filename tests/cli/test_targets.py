@@ -16,7 +16,9 @@ from lapilli.errors import ExitCode, UsageError
 from lapilli.hw.boards import BOARDS
 from lapilli.hw.chips import find_by_name
 
-WITHOUT_A_CHIP = {"dump", "delegate-path", "cache", "chips", "devices", "help"}
+WITHOUT_A_CHIP = {
+    *("dump", "delegate-path", "cache", "chips", "devices", "help", "version", "calibrate-cpu"),
+}
 """A program says which chip it is for; the others are about this machine, or about all chips."""
 BOARD_BY_DEFAULT = {"run", "benchmark", "selftest", "doctor"}
 

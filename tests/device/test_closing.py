@@ -86,7 +86,7 @@ def test_an_inference_ends_in_one_error_and_everything_is_freed() -> None:
 def test_what_is_in_flight_ends_in_the_same_error() -> None:
     device = Halting()
     pipeline = Pipeline(device, PART)
-    errors = closed_in_the_middle(device, lambda: pipeline.submit(INPUT).result(1))
+    errors = closed_in_the_middle(device, lambda: pipeline.submit(INPUT).result(PATIENCE))
     assert [type(error) for error in errors] == [DeviceError]
     pipeline.close()
     assert device.left == 0
