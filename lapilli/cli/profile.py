@@ -20,6 +20,7 @@ from lapilli.litert.runtime import native_messages
 from lapilli.model.input_shapes import Shapes
 from lapilli.printable import as_utf8
 from lapilli.profile import json_report, node_data, page, rows, table, trace
+from lapilli.profile.answer import answer
 from lapilli.profile.events import Profile
 from lapilli.profile.rows import Row
 from lapilli.profile.sources import DEFAULT_DEVICE, Wishes, kind_of, profile_file
@@ -120,6 +121,7 @@ def report_lines(found: Profile, sort: str, jobs: bool, width: int) -> Iterator[
     yield text.clean(
         f"{name} on {found.chip}, {found.limits.clock_hz / 1e6:.0f} MHz, schedule {found.schedule}"
     )
+    yield from text.wrapped("", text.clean(answer(found)), width)
     yield ""
     ordered = rows.by(rows.operator_rows(found), sort)
     yield from table.lines(

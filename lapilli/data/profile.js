@@ -181,7 +181,7 @@
   // -------------------------------------------------------------------------------- time as x axis
 
   const start = Object.fromEntries(segments.filter((s) => s.on === "NPU").map((s) => [s.number, s.start]));
-  const total = Math.max(...segments.map((s) => s.end), 1e-9);
+  let total = Math.max(...segments.map((s) => s.end), 1e-9);
   const LEFT = 74;
   const RIGHT = 8;
   const view = { from: 0, to: total };
@@ -390,6 +390,14 @@
 
   // --------------------------------------------------------------------------------- on-chip SRAM
 
+  function nothingOnChip() {
+    const times = totals.coefficients_stored ? totals.bytes_coefficients / totals.coefficients_stored : 0;
+    return (
+      "Nothing is kept on chip: as far as recordings show, the driver of this chip keeps nothing there. " +
+      `So coefficients are read ${digits(times, 1)} times, once for each tile.`
+    );
+  }
+
   function sram() {
     const height = 190;
     const bottom = height - 18;
@@ -417,7 +425,9 @@
     });
     const hint = `${bytes(limits.sram_bytes)}; what an operator keeps there while it runs`;
     const entries = legend([["kernels", "kernels"], ["image", "input image"]]);
-    return section("sram", "On-chip SRAM over time", hint, null, svg, entries);
+    const used = jobs.some((job) => job.sram_kernels || job.sram_image);
+    const body = used ? [svg, entries] : [element("p", { class: "empty" }, nothingOnChip())];
+    return section("sram", "On-chip SRAM over time", hint, null, ...body);
   }
 
   // ------------------------------------------------------------------------------ tensors in memory
@@ -455,6 +465,30 @@
   }
 
   // ------------------------------------------------------------------------------------ operators
+
+  const TIPS = {
+    row: "Number of the operator in the model",
+    kind: "What TFLite calls it",
+    on: "Who runs it",
+    seconds: "NPU: modelled; CPU: measured",
+    share: "Of the NPU's time",
+    cycles: "Of the NPU's clock, start-up included",
+    bound: "What takes longest of its jobs: memory, coefficients, TP or start-up",
+    macs_useful: "Useful multiplications: those whose weight is not zero",
+    macs_dense: "Multiplications of the jobs, zeros included",
+    utilisation: "Useful multiplications as a share of what all multipliers could do in that time",
+    bytes: "Bytes over the bus, in and out",
+    bytes_input: "Bytes read of images, again for each superblock unless they are on chip",
+    bytes_output: "Bytes written",
+    bytes_coefficients: "Bytes read of coefficients, again for each tile unless they are on chip",
+    bandwidth: "Bytes moved by time",
+    tiles: "Rectangles of the output, one after another",
+    superblocks: "Kernels in so many rounds; for each the image is read again",
+    sram_kernels: "On-chip memory for kernels",
+    sram_image: "On-chip memory for the image",
+    compression: "Weights for each byte of coefficients",
+    name: "Tensor that it makes",
+  };
 
   const COLUMNS = [
     ["#", "row", (r) => (r.operators.length ? String(r.operators[0]) : String(r.row))],
@@ -512,7 +546,7 @@
     });
     const counted = element("span", { class: "hint", id: "counted" });
     const heads = COLUMNS.map(([text, key, , kind = ""]) => {
-      const button = element("button", { type: "button", "data-key": key }, text);
+      const button = element("button", { type: "button", "data-key": key, title: TIPS[key] }, text);
       button.addEventListener("click", () => {
         const same = sort.key === key;
         const numbers = key !== "row" && typeof operators[0]?.[key] !== "string";
@@ -688,14 +722,102 @@
 
   // ------------------------------------------------------------------------------------- the page
 
+  // -------------------------------------------------------------------------------------- what if
+
+  const TERMS = jobs.map((job) => ({ ...job }));
+  const CLOCK = limits.clock_hz;
+  const SWITCHES = [
+    ["bus", "Bus", "bytes a second beyond the on-chip memory"],
+    ["chip", "On-chip memory", "bytes a cycle read of images that are kept there"],
+    ["clock", "Clock", "of cores, TPs and on-chip memory; the bus stays as fast"],
+    ["startUp", "Start-up", "before a job begins"],
+  ];
+
+  // The same arithmetic as the timing model's, from the same terms.
+  function recomputed(factors) {
+    const bus = (limits.bytes_per_cycle * factors.bus) / factors.clock;
+    const chip = limits.on_chip_bytes_per_cycle * factors.chip;
+    const spent = {};
+    let part = null;
+    let clock = 0;
+    TERMS.forEach((term, i) => {
+      const job = jobs[i];
+      const memory = Math.ceil(Math.max(term.bytes / bus, term.bytes_on_chip / chip));
+      const startUp = Math.ceil(term.cycles_start_up * factors.startUp * factors.clock);
+      const longest = Math.max(memory, term.cycles_coefficients, term.cycles_tp);
+      if (job.part !== part) [part, clock] = [job.part, 0];
+      Object.assign(job, { cycles_memory: memory, cycles_start_up: startUp, start_cycles: clock });
+      job.cycles = startUp + longest;
+      const terms = [["memory", memory], ["coefficients", term.cycles_coefficients],
+        ["TP", term.cycles_tp], ["start-up", startUp]];
+      job.bound = terms.reduce((best, each) => (each[1] > best[1] ? each : best))[0];
+      clock += job.cycles;
+      spent[job.bound] = (spent[job.bound] || 0) + job.cycles;
+    });
+    limits.clock_hz = CLOCK * factors.clock;
+    for (const job of jobs) job.seconds = job.cycles / limits.clock_hz;
+    return spent;
+  }
+
+  // Parts and what the CPU does between them, one behind the other again.
+  function laidOut() {
+    let now = 0;
+    for (const each of segments) {
+      const length = each.on === "NPU"
+        ? jobs.filter((job) => job.part === each.number).reduce((sum, job) => sum + job.seconds, 0)
+        : each.end - each.start;
+      [each.start, each.end] = [now, now + length];
+      if (each.on === "NPU") start[each.number] = now;
+      now += length;
+    }
+    total = Math.max(now, 1e-9);
+    setView(0, total);
+  }
+
+  function whatIf() {
+    const told = element("p", { class: "empty", role: "status", id: "what-if-result" });
+    const chosen = {};
+    const show = () => {
+      const factors = Object.fromEntries(
+        Object.entries(chosen).map(([key, select]) => [key, Number(select.value)]));
+      const spent = recomputed(factors);
+      laidOut();
+      const then = jobs.reduce((sum, job) => sum + job.seconds, 0);
+      const change = totals.npu_seconds ? then / totals.npu_seconds - 1 : 0;
+      const bound = Object.entries(spent).sort((a, b) => b[1] - a[1])[0];
+      const same = Object.values(factors).every((factor) => factor === 1);
+      told.dataset.seconds = then;
+      told.textContent = same
+        ? "As profiled. The time line above follows; the table and the figures at the top stay."
+        : `Then ${seconds(then)} on the NPU instead of ${seconds(totals.npu_seconds)} ` +
+          `(${change > 0 ? "+" : ""}${digits(100 * change, 0)} %), mostly waiting for ${bound ? bound[0] : "nothing"}.`;
+    };
+    const controls = SWITCHES.map(([key, name, meaning]) => {
+      const select = element("select", { name: key, "aria-label": `${name}: ${meaning}` });
+      for (const factor of key === "startUp" ? [0, 0.5, 1, 2] : [0.5, 0.75, 1, 1.5, 2, 4]) {
+        const option = element("option", { value: factor }, `× ${factor}`);
+        if (factor === 1) option.setAttribute("selected", "");
+        select.append(option);
+      }
+      select.addEventListener("change", show);
+      chosen[key] = select;
+      return element("label", { title: meaning }, name, select);
+    });
+    told.textContent = "As profiled. The time line above follows; the table and the figures at the top stay.";
+    const hint = "what the time line would be, from the same cost terms";
+    return section("what-if", "What if", hint, null, ...controls, told);
+  }
+
   const facts = [profile.chip, `${digits(limits.clock_hz / 1e6, 0)} MHz`, `schedule ${profile.schedule}`, profile.device];
   document.getElementById("page").append(
     element("h1", {}, profile.model),
     element("p", { class: "subtitle" }, facts.join(" · ")),
+    element("p", { class: "answer" }, profile.answer),
     cards(),
     element("ul", { class: "notes" }, ...profile.notes.map((note) => element("li", {}, note))),
     bounds(),
     timeline(),
+    whatIf(),
     sram(),
     tensors(),
     table(),

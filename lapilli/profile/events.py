@@ -160,12 +160,13 @@ class OperatorRecord:
 @dataclass(frozen=True)
 class Limits:
     """What the chip can do: MACs a cycle with every multiplier busy, bytes a cycle beyond the
-    on-chip memory, bytes of the on-chip memory."""
+    on-chip memory, bytes of the on-chip memory, and bytes a cycle out of that."""
 
     clock_hz: float
     macs_per_cycle: int
     bytes_per_cycle: float
     sram_bytes: int
+    on_chip_bytes_per_cycle: float = 0.0
 
     @property
     def macs_per_second(self) -> float:

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from lapilli.profile.answer import answer
 from lapilli.profile.events import PartRecord, Profile
 from lapilli.profile.rows import Row, job_rows, operator_rows, totals
 from lapilli.timing.evidence import evidence_of
@@ -26,10 +27,12 @@ def to_json(profile: Profile) -> dict[str, Any]:
         "chip": profile.chip,
         "device": profile.device,
         "schedule": profile.schedule,
+        "answer": answer(profile),
         "limits": {
             "clock_hz": limits.clock_hz,
             "macs_per_cycle": limits.macs_per_cycle,
             "bytes_per_cycle": limits.bytes_per_cycle,
+            "on_chip_bytes_per_cycle": limits.on_chip_bytes_per_cycle,
             "sram_bytes": limits.sram_bytes,
         },
         "evidence": evidence_of(profile.chip).to_dict(),

@@ -39,6 +39,7 @@ def limits_of(chip: Chip, constants: TimingConstants | None = None) -> Limits:
         chip.nn_cores * chip.mads_per_core * peak_weights(chip),
         chosen.bus_bytes,
         chip.vip_sram_bytes,
+        chosen.on_chip_bytes,
     )
 
 

@@ -14,6 +14,7 @@ if os.environ.get("LAPILLI_BROWSER") != "1":
     pytest.skip("browser tests are run by make test-browser", allow_module_level=True)
 
 from chromium import Chromium
+from places import DIGITS
 from profiles import HOSTILE, digits, hostile, profile_of
 from shared_data import shared_data
 
@@ -119,7 +120,7 @@ def test_the_filter_leaves_what_has_the_words(opened: Chromium) -> None:
     opened.click("#filter")
     opened.call("Input.insertText", text="depthwise npu")
     assert set(column(opened, 2)) == {"DEPTHWISE_CONV_2D"}
-    assert "2 of 10 rows" in opened.value("document.querySelector('#counted').textContent")
+    assert "2 of 11 rows" in opened.value("document.querySelector('#counted').textContent")
 
 
 def test_wheel_and_keys_and_buttons_zoom_and_move(opened: Chromium) -> None:
@@ -187,3 +188,51 @@ def test_hostile_names_stay_text(browser: Chromium, folder: Path) -> None:
     assert browser.value("document.images.length") == 0
     assert browser.value("document.scripts.length") == 2
     assert browser.complaints() == []
+
+
+def test_it_opens_with_the_answer(opened: Chromium) -> None:
+    answer: str = opened.value("document.querySelector('.answer').textContent")
+    assert answer.startswith("0.10 ms on the NPU, 100 % of it waiting for start-up")
+
+
+def modelled(browser: Chromium, **factors: float) -> float:
+    """Seconds on the NPU with these switches, and all others as profiled."""
+    for name in ("bus", "chip", "clock", "startUp"):
+        browser.value(
+            f"(() => {{ const s = document.querySelector('#what-if select[name={name}]');"
+            f" s.value = '{factors.get(name, 1):g}'; s.dispatchEvent(new Event('change'));"
+            " return 0; })()"
+        )
+    found: str = browser.value("document.querySelector('#what-if-result').dataset.seconds")
+    return float(found)
+
+
+def test_what_if_recomputes_the_time_line_from_the_cost_terms(
+    browser: Chromium, folder: Path
+) -> None:
+    path = shared_data() / "models" / "mobilenet_v1_0.25_128_quant.tflite"
+    profile = profile_of(path)
+    browser.open(page(folder, profile, "what-if"))
+    profiled = profile.npu_seconds
+    assert modelled(browser) == pytest.approx(profiled)
+    assert modelled(browser, startUp=0) < profiled < modelled(browser, startUp=2)
+    assert modelled(browser, bus=2) < profiled < modelled(browser, bus=0.5)
+    assert modelled(browser, chip=0.5) >= profiled - 1e-12
+    faster = modelled(browser, clock=2)
+    assert profiled / 2 < faster < profiled
+    assert view(browser)[1] == pytest.approx(faster)
+    words = browser.value("document.querySelector('#what-if-result').textContent")
+    assert words.startswith("Then ") and " instead of " in words
+    assert modelled(browser) == pytest.approx(profiled)
+
+
+def test_every_head_of_the_table_has_a_tip(opened: Chromium) -> None:
+    heads = "[...document.querySelectorAll('#operators th button')]"
+    assert opened.value(f"{heads}.length") > 15
+    assert opened.value(f"{heads}.every((button) => button.title.length > 8)")
+
+
+def test_a_chart_with_nothing_in_it_says_why(browser: Chromium, folder: Path) -> None:
+    browser.open(page(folder, profile_of(DIGITS, chip="imx8mp"), "empty"))
+    words: str = browser.value("document.querySelector('#sram .empty').textContent")
+    assert words.startswith("Nothing is kept on chip") and "once for each tile" in words
