@@ -10,8 +10,9 @@ and pictures are taken from LAPILLI_TEST_DATA.
 
 NumPy is ten times as fast as LiteRT where each class is suppressed by itself, and not else: LiteRT
 takes 0.75 ms for the model as it is, of which the one pass over 185,094 bytes and the order of the
-anchors alone are 0.05 ms here. What is left for the boxes would be some 20 calls of NumPy; comparing
-the 150 to 450 that are looked at takes 30 a batch of 128, and as many steps in Python as pairs overlap.
+anchors alone are 0.05 ms here. What is left for the boxes would be some 20 calls of NumPy;
+comparing the 150 to 450 that are looked at takes 30 a batch of 128, and a step in Python for each
+pair that overlaps.
 """
 
 from __future__ import annotations
