@@ -92,7 +92,7 @@ def per_channel(default: str) -> Callable[[Command], Command]:
         "--per-channel",
         default=default,
         show_default=True,
-        metavar="[fast|best|off]",
+        metavar="[fast|best|groups=N|off]",
         help="What becomes of weights with a scale for each channel; off leaves them to the CPU.",
     )
     samples = click.option(

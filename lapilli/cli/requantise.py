@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -17,6 +18,12 @@ from lapilli.model import tflite
 from lapilli.model.rewriting import rewritten
 
 SUFFIX = "_per_tensor.tflite"
+
+
+SEVERAL: Final = (
+    "some layers have a few scales, in runs of outputs, a job each; LiteRT runs them, too. "
+    "With --per-channel groups=1 every layer has one"
+)
 
 
 @click.command()
@@ -40,7 +47,7 @@ def requantise(
     layers: bool,
     as_json: bool,
 ) -> None:
-    """Write what MODEL.tflite is on the NPU: a model with one scale for each layer's weights.
+    """Write what MODEL.tflite is on the NPU: a model with one scale for each job's weights.
 
     Only weights and biases of layers that the NPU takes change; LiteRT runs the new model as it
     is, so that anybody can compare the two, or give it to another driver.
@@ -62,6 +69,8 @@ def requantise(
     with replacing(path) as file:
         file.write(content)
     text.say(loss_notes(prepared))
+    if any(layer.jobs > 1 for layer in prepared.loss.layers):
+        text.say([SEVERAL])
     click.echo(text.clean(f"{path}: {text.size(len(content))}"), err=True)
     if as_json:
         click.echo(json.dumps({"output": path, "per_channel": loss_json(prepared.loss)}, indent=2))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from lapilli.compiler.job_costs import JobCosts
 from lapilli.compiler.units.calibration import Calibration
 from lapilli.compiler.units.layers import is_layer, operands
 from lapilli.compiler.units.options import BEST, FAST, OFF, UnitOptions
@@ -40,7 +41,8 @@ class PerChannel:
     def done(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
         """The graph with one scale a layer in ``parts``, lists of positions of operators. Raises
         Unsupported if nothing here can compute what leads to them."""
-        return requantise_graph(graph, parts, self.calibration, self.options)
+        costs = JobCosts(as_if_one_scale(graph))
+        return requantise_graph(graph, parts, self.calibration, self.options, costs)
 
 
 BEST_WAY: Final = PerChannel(BEST)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from lapilli.compiler import program_size
 from lapilli.compiler.generations import generation_of
 from lapilli.compiler.intents import AdditionIntent, ConvolutionIntent, Lowered
@@ -25,6 +28,9 @@ def realise(lowered: Lowered, chip: Chip, options: LoweringOptions) -> PartJobs:
             jobs.append(step)
             continue
         done = _done(step, chip, options, len(storages))
+        known = _made_before(done, jobs)
+        if known is not None:
+            done = known
         budget.spend(program_size.of_jobs(done.jobs, chip, generation.bytes_to_measure))
         jobs += done.jobs
         storages += done.storages
@@ -36,6 +42,20 @@ def realise(lowered: Lowered, chip: Chip, options: LoweringOptions) -> PartJobs:
         outputs=lowered.outputs,
     )
     return settle(unsettled, lowered.placed)
+
+
+def _made_before(done: Done, jobs: Sequence[NnJob | TpJob]) -> Done | None:
+    """Without the layout change in front, if the same operator's job before made the same: those of
+    a layer in several jobs, which differ in their kernels alone."""
+    if len(jobs) < 2 or len(done.jobs) != 2:
+        return None
+    (move, job), (before, last) = done.jobs, jobs[-2:]
+    if not (isinstance(move, TpJob) and isinstance(before, TpJob) and isinstance(job, NnJob)):
+        return None
+    reader = isinstance(last, NnJob) and last.source == before.target
+    if not reader or replace(before, target=move.target) != move:
+        return None
+    return Done((replace(job, source=before.target),), done.storages[:0])
 
 
 def _done(

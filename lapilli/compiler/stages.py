@@ -17,6 +17,7 @@ from lapilli.compiler.cuts import TAKE_ALL, Choice, Cuts, choose, partition_wish
 from lapilli.compiler.emit import ScheduledNn, emit
 from lapilli.compiler.fusions.registry import fuse
 from lapilli.compiler.generations import GENERATIONS, generation_of
+from lapilli.compiler.in_groups import in_groups
 from lapilli.compiler.jobs import NnJob, PartJobs, TpJob
 from lapilli.compiler.lower import lower
 from lapilli.compiler.memory_plan import Region
@@ -195,7 +196,7 @@ def schedule_part(
     as_recorded = schedule_named(schedule) == "reference"
     wishes = LoweringOptions(as_recorded, options.zero_runs, options.max_program_bytes)
     cut = partitioning.cut_out(graph, operators, *_borders(graph, operators, inputs, outputs))
-    lowered = lower(fuse(as_unsigned(cut), chip).graph, chip, wishes)
+    lowered = lower(in_groups(fuse(as_unsigned(cut), chip).graph), chip, wishes)
     lowered = replace(lowered, operators=tuple(operator.index for operator in cut.operators))
     part = realise(lowered, chip, wishes)
     if not wishes.as_recorded and options.image_cache and options.kernel_cache:

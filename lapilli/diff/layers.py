@@ -16,7 +16,7 @@ from typing import Any
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.compiler.blocking import blocking
 from lapilli.compiler.cuts import ALL, Cuts, choose
-from lapilli.compiler.per_channel import FAST_WAY, PerChannel
+from lapilli.compiler.per_channel import FAST_WAY, PerChannel, as_if_one_scale
 from lapilli.compiler.schedule.search_options import DEFAULT_SEARCH, SearchOptions
 from lapilli.compiler.stages import (
     DEFAULT_OPTIONS,
@@ -88,7 +88,9 @@ def diff(
     opened = open_device(device) if isinstance(device, str) else device
     try:
         content, graph, loss = _as_computed(content, graph, opened.chip, per_channel, cuts)
-        run = _Comparison(content, graph, opened, schedule, search, reference, cuts)
+        run = _Comparison(
+            content, graph, opened, schedule, search, reference, cuts, loss is not None
+        )
         given = random_inputs(graph, seed) if inputs is None else inputs
         with blaming_made_up(graph, inputs is None):
             layers = run.layers(given, progress or (lambda done, steps: None))
@@ -139,11 +141,13 @@ class _Comparison:
         search: SearchOptions,
         reference: str,
         cuts: Cuts,
+        rounded: bool = False,
     ) -> None:
         self._search = search.check(device.chip)
         self.content, self.graph, self.device, self.schedule = content, graph, device, schedule
         self._cuts = cuts
-        judged = judge_all(graph, device.chip)
+        # A layer that was given a few scales has them in runs, a job each.
+        judged = judge_all(as_if_one_scale(graph) if rounded else graph, device.chip)
         self.verdicts = choose(graph, judged, device.chip, cuts).verdicts
         self.fused = fused(graph, device.chip)
         self.blocking = blocking(graph, with_host(graph, self.verdicts))

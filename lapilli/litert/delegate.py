@@ -77,7 +77,8 @@ class Delegate:
     of another folder. ``program``: a file that ``lapilli compile`` made of the same model, in place
     of the compiler; its schedule counts.
     ``per_channel``: what becomes of weights with a scale for each channel: ``fast``, ``best``
-    (better, takes ten times as long), or ``off``, which leaves them to the CPU. ``calibration``: a
+    (better, takes ten times as long; a few layers become several jobs), ``groups=N`` (up to N jobs
+    a layer, whatever they take), or ``off``, which leaves them to the CPU. ``calibration``: a
     folder of pictures or an .npz file of inputs that it looks at, in place of made-up pictures.
     See ``loss``.
 

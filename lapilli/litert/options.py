@@ -20,7 +20,7 @@ _OPTIONS = (
     "partition ('fastest' or 'all'), "
     "profile (bool), postprocess (bool or 'compiled'), "
     "cache (bool or a folder), program (a file's name), "
-    "per_channel ('fast', 'best' or 'off'), calibration (a folder or .npz file), "
+    "per_channel ('fast', 'best', 'groups=N' or 'off'), calibration (a folder or .npz file), "
     "without and experimental (levers' names), effort (0 to 2)"
 )
 OTHERS_NAMES: Final = MappingProxyType(

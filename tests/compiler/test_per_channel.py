@@ -7,9 +7,15 @@ from dataclasses import replace
 import pytest
 from per_channel_models import inverted_residuals
 
-from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, as_if_one_scale
-from lapilli.compiler.stages import CompileOptions, chip_named, compile_graph, prepare
-from lapilli.compiler.units.options import UnitOptions
+from lapilli.compiler.per_channel import FAST_WAY, LEFT_ALONE, PerChannel, as_if_one_scale
+from lapilli.compiler.stages import (
+    CompileOptions,
+    chip_named,
+    compile_graph,
+    compile_prepared,
+    prepare,
+)
+from lapilli.compiler.units.options import UnitOptions, unit_options
 from lapilli.diff.layers import diff
 from lapilli.errors import Unsupported
 from lapilli.model import tflite
@@ -48,6 +54,22 @@ def test_there_is_one_job_a_layer_as_in_the_per_tensor_model(
     assert as_if_one_scale(per_tensor) is per_tensor
     programs = [compile_graph(each, found, options=FAST) for each in (graph, per_tensor)]
     assert programs[0].digest() == programs[1].digest()
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_layers_in_several_jobs_have_the_values_of_the_model_that_is_written(
+    chip: str, data: bytes, graph: Graph
+) -> None:
+    wish = PerChannel(unit_options("groups=3"))
+    found = diff(data, f"emulator:{chip}", per_channel=wish)
+    assert found.loss is not None and max(layer.jobs for layer in found.loss.layers) == 3
+    assert not found.over(alone=True)
+    assert all(layer.part == 0 for layer in found.layers)
+    prepared = prepare(graph, chip_named(chip), CompileOptions(per_channel=wish))
+    program = compile_prepared(prepared, chip_named(chip))
+    convolutions = [job for job in program.parts[0].jobs if job.coefficients is not None]
+    # Two additions are jobs with coefficients, too.
+    assert len(convolutions) == found.loss.jobs + 2
 
 
 def test_left_alone_they_stay_on_the_cpu(graph: Graph) -> None:

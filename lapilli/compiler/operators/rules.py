@@ -57,8 +57,8 @@ def eight_bit(case: Case) -> str | None:
 def quantised_per_tensor(case: Case) -> str | None:
     """Every tensor must have one scale from 2^-126 to below 2^128 and one zero point from 0 to 255.
 
-    Remedy: Convert with one scale a tensor (converter option
-    _experimental_disable_per_channel).
+    Remedy: Leave weights with a scale for each channel to --per-channel fast or best; they need
+    zero points of 0, as converters write them. Give every other tensor one scale.
     """
     for tensor in case.quantised:
         quantization = tensor.quantization

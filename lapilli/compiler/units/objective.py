@@ -49,11 +49,13 @@ _DEAD_LOG2: Final = -30.0
 
 @dataclass(frozen=True, eq=False)
 class LayerTerm:
-    """What one layer adds to J. ``source``, ``target``: the classes of the units at its inputs
-    (depthwise: one for each output) and outputs. ``largest``: log2 of the largest weights,
-    [outputs, inputs]. ``exact``: at units of 1 its weights need no rounding."""
+    """What one layer, or one job of it, adds to J. ``rows``: its outputs among the layer's.
+    ``source``, ``target``: the classes of the units at its inputs (depthwise: one for each output)
+    and outputs. ``largest``: log2 of the largest weights, [outputs, inputs]. ``exact``: at units
+    of 1 its weights need no rounding."""
 
     layer: Layer
+    rows: Integers
     source: Integers
     target: Integers
     largest: NDArray[np.float32]
@@ -83,6 +85,27 @@ class LayerTerm:
         """S: the largest |W'| / 127."""
         top = float(self.scaled(logs).max())
         return float(power_of_two(np.array([top]))[0]) / LARGEST_WEIGHT
+
+    def needed(self, logs: Floats) -> tuple[Floats, Floats]:
+        """(the scale that each output needs, how much its square counts) at the units ``logs``."""
+        scales = power_of_two(self.scaled(logs).max(axis=1).astype(np.float64)) / LARGEST_WEIGHT
+        weights = self.weight * power_of_two(2.0 * logs[self.target])
+        if self.layer.depthwise:
+            weights = weights * self.noise * power_of_two(-2.0 * logs[self.source])
+        return scales, weights
+
+    def of_rows(self, rows: Integers) -> LayerTerm:
+        """The term of some of its outputs."""
+        paired = self.layer.depthwise
+        return replace(
+            self,
+            rows=self.rows[rows],
+            source=self.source[rows] if paired else self.source,
+            target=self.target[rows],
+            largest=self.largest[rows],
+            weight=self.weight[rows],
+            noise=self.noise[rows] if paired else self.noise,
+        )
 
     def value(self, logs: Floats) -> float:
         """The term, with the true maximum; 0 where nothing is rounded."""
@@ -145,33 +168,30 @@ class Objective:
         exact: frozenset[int] = frozenset(),
     ) -> Objective:
         """``exact``: positions of layers whose weights need no rounding at units of 1."""
-        terms = tuple(
+        terms = [
             _layer_term(graph, layer, ties, statistics, sensitivities, layer.position in exact)
             for layer in layers
-        )
+        ]
         channels = [
             _channel_term(graph, tensor, classes, statistics, sensitivities)
             for tensor, classes in sorted(ties.classes.items())
             if tensor in statistics and tensor in sensitivities
         ]
-        paired = [i for i, term in enumerate(terms) if term.layer.depthwise]
-        target_layers = _numbered([len(term.target) for term in terms])
-        source_layers = _numbered([len(term.source) for term in terms])
-        return Objective(
+        return _whole(
             terms,
             ties.count,
-            _joined([term.target for term in terms]),
-            target_layers,
-            _joined([term.weight for term in terms]).astype(np.float64),
-            _joined([term.source for term in terms]),
-            source_layers,
-            _joined([term.noise for term in terms]).astype(np.float64),
-            np.array(paired, np.int64),
-            np.flatnonzero(np.isin(target_layers, paired)),
-            np.flatnonzero(np.isin(source_layers, paired)),
             _together([replace(term, late=None) for term in channels]),
             _together([term for term in channels if term.late is not None]),
         )
+
+    def in_groups(self, groups: Mapping[int, Sequence[Integers]]) -> Objective:
+        """The same with several scales in the layers of these positions, one for each of their
+        lists of outputs."""
+        terms: list[LayerTerm] = []
+        for term in self.layers:
+            rows = groups.get(term.layer.position)
+            terms += [term] if rows is None else [term.of_rows(each) for each in rows]
+        return _whole(terms, self.classes, self.rounded, self.clamped)
 
     def weights_value(self, logs: Floats) -> float:
         """What the rounding of weights adds."""
@@ -257,6 +277,29 @@ class Objective:
         return spreads, targets, sources
 
 
+def _whole(
+    terms: Sequence[LayerTerm], classes: int, rounded: ChannelTerm, clamped: ChannelTerm
+) -> Objective:
+    paired = [i for i, term in enumerate(terms) if term.layer.depthwise]
+    target_layers = _numbered([len(term.target) for term in terms])
+    source_layers = _numbered([len(term.source) for term in terms])
+    return Objective(
+        tuple(terms),
+        classes,
+        _joined([term.target for term in terms]),
+        target_layers,
+        _joined([term.weight for term in terms]).astype(np.float64),
+        _joined([term.source for term in terms]),
+        source_layers,
+        _joined([term.noise for term in terms]).astype(np.float64),
+        np.array(paired, np.int64),
+        np.flatnonzero(np.isin(target_layers, paired)),
+        np.flatnonzero(np.isin(source_layers, paired)),
+        rounded,
+        clamped,
+    )
+
+
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
@@ -300,6 +343,7 @@ def _layer_term(
     largest[largest < largest.max() + _DEAD_LOG2] = largest.max() + 2 * _DEAD_LOG2
     return LayerTerm(
         layer,
+        np.arange(layer.outputs),
         classes,
         ties.of(target.index, layer.outputs),
         largest.astype(np.float32),

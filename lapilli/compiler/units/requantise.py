@@ -1,10 +1,11 @@
-"""Per-channel weights become one scale a layer: the steps in order. Read this file first.
+"""Per-channel weights become one scale a job: the steps in order. Read this file first.
 
     found = requantise_graph(graph, parts, calibration, unit_options("best"))
 
-layers and ties -> statistics on samples -> sensitivity -> units -> rounding on the quantised
+layers and ties -> statistics on samples -> sensitivity -> units, jobs -> rounding on the quantised
 stream -> the rewritten graph and what it loses. The graph that comes out has the same operators in
-the same places, and any later stage takes it as if it had been one scale a tensor always.
+the same places. Layers in several jobs have as many scales, in runs of outputs side by side; any
+other is as if it had had one scale always.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from lapilli.compiler.units import margins, report
 from lapilli.compiler.units.calibration import Calibration
 from lapilli.compiler.units.exact import exact_weights
 from lapilli.compiler.units.fixed_order import Floats, Integers, power_of_two
+from lapilli.compiler.units.jobs import Allowance, Costs, choose, in_runs
 from lapilli.compiler.units.layers import Layer, layers_of
 from lapilli.compiler.units.objective import Objective
 from lapilli.compiler.units.optimise import Bounds, find_bounds, find_units
 from lapilli.compiler.units.options import UnitOptions
+from lapilli.compiler.units.orders import find_orders, in_order
 from lapilli.compiler.units.report import LayerLoss, Loss
 from lapilli.compiler.units.rewrite import rewrite
 from lapilli.compiler.units.sensitivity import find_sensitivities
@@ -39,16 +42,21 @@ from lapilli.reference.node import Node, Rounding
 SMALL_LOSS: Final = 1.0
 """Where plain rounding of weights makes less noise, by this factor, than the model's own bytes
 make, channels keep units of 1."""
-CLEAR_GAIN: Final = 4.0
-"""Where units make less noise than plain rounding by this factor, they are not tried against it."""
+CLEAR_GAIN: Final = 1.25
+"""Where units make less noise than none, or more, by this factor, the other is not tried, too."""
 _HELD_OUT: Final = 8
 _HELD_OUT_SEED: Final = 7
 
 
+def one_job_alone(position: int, jobs: int) -> float | None:
+    """Costs where nobody knows what several jobs take: they are never chosen for a time."""
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Requantised:
-    """The graph with one scale for the weights of every layer in the parts, and what that costs;
-    without a loss if no layer there had more."""
+    """The graph with one scale for every job of a layer in the parts, and what that costs; without
+    a loss if no layer there had more."""
 
     graph: Graph
     loss: Loss | None
@@ -65,6 +73,8 @@ class _Task:
     ties: Ties
     calibration: Calibration
     options: UnitOptions
+    costs: Costs
+    orders: Mapping[int, int]
 
     @property
     def borders(self) -> list[int]:
@@ -79,10 +89,23 @@ class _Task:
 
 
 @dataclass(frozen=True, eq=False)
-class _Attempt:
-    """Units, and the graph that they give: the stream's values and its witness."""
+class _Design:
+    """Units and jobs: ``objective`` is the noise of these jobs, ``orders`` the channels'."""
 
     logs: Floats
+    objective: Objective
+    orders: Mapping[int, Integers]
+
+    def value(self, bytes_alone: float) -> float:
+        """The noise it makes; both models round their bytes, and with units no longer alike."""
+        return self.objective.value(self.logs) + (bytes_alone if self.logs.any() else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A design, and the graph that it gives: the stream's values and its witness."""
+
+    design: _Design
     plans: tuple[LayerPlan, ...]
     graph: Graph
     outputs: Mapping[int, Array]
@@ -94,15 +117,18 @@ def requantise_graph(
     parts: Sequence[Sequence[int]],
     calibration: Calibration,
     options: UnitOptions,
+    costs: Costs = one_job_alone,
 ) -> Requantised:
-    """``parts``: positions in ``graph.operators`` that one submit does each. Raises Unsupported if
-    an operator that leads to a part is none that the reference executor knows."""
+    """``parts``: positions in ``graph.operators`` that one submit does each; ``costs``: of a layer
+    in several jobs. Raises Unsupported if an operator that leads to a part is none that the
+    reference executor knows."""
     chosen = tuple(tuple(part) for part in parts if _has_channels(layers_of(graph, part)))
     layers = tuple(layer for part in chosen for layer in layers_of(graph, part))
-    if not layers or options.mode == "off":
+    if not layers or options.mode == "off" or all(in_runs(layer) for layer in layers):
         return Requantised(graph, None)
     exact = {layer.position: found for layer in layers if (found := exact_weights(layer))}
-    task = _Task(graph, chosen, layers, exact, find_ties(graph, chosen), calibration, options)
+    ties, orders = find_ties(graph, chosen), find_orders(graph, chosen)
+    task = _Task(graph, chosen, layers, exact, ties, calibration, options, costs, orders)
     inputs = calibration.inputs(graph, options.samples)
     trust = margins.REAL if calibration.real else margins.SYNTHETIC
     witness = Witness(layers)
@@ -155,21 +181,37 @@ def _best_attempt(
 ) -> _Attempt:
     """With units if they are better than none: by the formula where that is clear or there is no
     time, else tried on samples of their own."""
-    plain = np.zeros(task.ties.count)
-    before = objective.weights_value(plain)
-    bytes_alone = objective.channels_value(plain)
-    found = plain
-    if before > SMALL_LOSS * bytes_alone:
-        bounds = find_bounds(task.graph, task.ties, statistics, trust.range)
-        found = _search(task, objective, bounds)
-    with_units = _attempt(task, objective, found, inputs, witness)
-    # Both models round their bytes, and no longer alike.
-    after = objective.value(found) + bytes_alone
-    if not found.any() or not task.options.feedback or before > CLEAR_GAIN * after:
-        return with_units
-    without = _attempt(task, objective, plain, inputs, witness)
-    noises = [_held_out_noise(task, attempt.graph) for attempt in (with_units, without)]
-    return with_units if noises[0] < noises[1] else without
+    bytes_alone = objective.channels_value(np.zeros(task.ties.count))
+    plain = _in_jobs(task, objective, np.zeros(task.ties.count))
+    if plain.objective.weights_value(plain.logs) <= SMALL_LOSS * bytes_alone:
+        return _attempt(task, plain, inputs, witness)
+    bounds = find_bounds(task.graph, task.ties, statistics, trust.range)
+    found = _in_jobs(task, objective, _search(task, objective, bounds), bounds)
+    if not found.logs.any():
+        return _attempt(task, plain, inputs, witness)
+    values = [design.value(bytes_alone) for design in (plain, found)]
+    first, second = (plain, found) if values[0] < values[1] else (found, plain)
+    attempt = _attempt(task, first, inputs, witness)
+    if not task.options.feedback or max(values) > CLEAR_GAIN * min(values):
+        return attempt
+    other = _attempt(task, second, inputs, witness)
+    noises = [_held_out_noise(task, each.graph) for each in (attempt, other)]
+    return attempt if noises[0] <= noises[1] else other
+
+
+def _in_jobs(
+    task: _Task, objective: Objective, logs: Floats, bounds: Bounds | None = None
+) -> _Design:
+    """Layers in several jobs where that is wanted and worth it; then units once more, within
+    ``bounds`` if they may change."""
+    allowance = Allowance(task.options.jobs, task.options.extra)
+    if allowance.most == 1:
+        return _Design(logs, objective, {})
+    jobs = choose(objective, logs, task.orders, allowance, task.costs)
+    split = objective.in_groups(jobs.groups)
+    if bounds is not None and jobs.groups:
+        logs = find_units(split, bounds, task.options.steps // 2, start=logs)
+    return _Design(logs, split, jobs.orders)
 
 
 def _search(task: _Task, objective: Objective, bounds: Bounds) -> Floats:
@@ -193,16 +235,13 @@ def _pinned(objective: Objective, bounds: Bounds) -> Bounds:
 
 
 def _attempt(
-    task: _Task,
-    objective: Objective,
-    logs: Floats,
-    inputs: Mapping[int, Array],
-    witness: Witness,
+    task: _Task, design: _Design, inputs: Mapping[int, Array], witness: Witness
 ) -> _Attempt:
-    plans = tuple(_plan(task, objective, layer, logs) for layer in task.layers)
+    plans = tuple(_plan(task, design.objective, layer, design.logs) for layer in task.layers)
     own = witness.again()
     weights, outputs = run_stream(task.graph, plans, inputs, task.options, own.compare(plans))
-    return _Attempt(logs, plans, rewrite(task.graph, weights), outputs, own)
+    arranged = [in_order(new, task.orders, design.orders) for new in weights]
+    return _Attempt(design, plans, rewrite(task.graph, arranged), outputs, own)
 
 
 def _plan(task: _Task, objective: Objective, layer: Layer, logs: Floats) -> LayerPlan:
@@ -210,9 +249,13 @@ def _plan(task: _Task, objective: Objective, layer: Layer, logs: Floats) -> Laye
     source = units[task.ties.of(layer.source, task.graph.tensors[layer.source].shape[-1])]
     target = units[task.ties.of(layer.target, layer.outputs)]
     plain = bool((source == 1.0).all() and (target == 1.0).all())
-    term = next(term for term in objective.layers if term.layer is layer)
+    terms = [term for term in objective.layers if term.layer is layer]
+    weight = np.empty(layer.outputs)
+    for term in terms:
+        weight[term.rows] = term.weight
     exact = task.exact.get(layer.position) if plain else None
-    return LayerPlan(layer, source, target, term.weight, exact)
+    groups = tuple(term.rows for term in terms)
+    return LayerPlan(layer, source, target, weight, exact, groups)
 
 
 def _held_out_noise(task: _Task, graph: Graph) -> float:
@@ -234,19 +277,22 @@ def _held_out_noise(task: _Task, graph: Graph) -> float:
 
 
 def _loss(task: _Task, objective: Objective, best: _Attempt, outputs: Mapping[int, Array]) -> Loss:
-    values = [term.value(best.logs) for term in objective.layers]
-    whole = sum(values) or 1.0
+    design = best.design
+    values = {plan.layer.position: 0.0 for plan in best.plans}
+    for term in design.objective.layers:
+        values[term.layer.position] += term.value(design.logs)
+    whole = sum(values.values()) or 1.0
     layers = tuple(
         LayerLoss(
             plan.layer.operator.index,
             plan.layer.operator.kind,
             task.graph.tensors[plan.layer.target].name,
-            1,
+            len(plan.groups),
             plan.exact is not None,
-            value / whole,
+            values[plan.layer.position] / whole,
             best.witness.decibels(plan.layer.operator.index),
         )
-        for plan, value in zip(best.plans, values, strict=True)
+        for plan in best.plans
     )
     steps, ratio, same = report.compare_outputs(task.graph, outputs, best.outputs)
     return Loss(
@@ -257,7 +303,7 @@ def _loss(task: _Task, objective: Objective, best: _Attempt, outputs: Mapping[in
         steps,
         ratio,
         same,
-        objective.value(np.zeros_like(best.logs)),
-        objective.value(best.logs),
-        bool(best.logs.any()),
+        objective.value(np.zeros_like(design.logs)),
+        design.objective.value(design.logs),
+        bool(design.logs.any()),
     )

@@ -29,13 +29,14 @@ third power."""
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
     """What was decided about a layer: the units at its inputs and outputs, how much each output
-    counts, and weights that need no rounding, where there are such."""
+    counts, weights that need no rounding, where there are such, and the outputs of each job."""
 
     layer: Layer
     source_units: Floats
     target_units: Floats
     weight: Floats
     exact: tuple[float, Integers] | None
+    groups: tuple[Integers, ...]
 
 
 def run_stream(
@@ -95,9 +96,13 @@ def _met(layer: Layer, values: Floats) -> Floats:
 
 
 def _scales(plan: LayerPlan, steps: Floats, energy: Floats) -> Floats:
-    """S of each output channel: one for all."""
-    scale = choose_scale(steps, energy, plan.weight * plan.target_units**2)
-    return np.full(plan.layer.outputs, scale)
+    """S of each output channel: one for all of a job."""
+    weight = plan.weight * plan.target_units**2
+    scales = np.empty(plan.layer.outputs)
+    for rows in plan.groups:
+        met = energy[rows] if len(energy) > 1 else energy
+        scales[rows] = choose_scale(steps[rows], met, weight[rows])
+    return scales
 
 
 def _rounded(

@@ -14,7 +14,7 @@ from lapilli.compiler.units.report import Loss
 from lapilli.compiler.units.requantise import Requantised, requantise_graph
 from lapilli.errors import ModelError, UsageError
 from lapilli.model import tflite
-from lapilli.model.graph import Graph
+from lapilli.model.graph import Graph, Operator
 from lapilli.reference.executor import execute
 from lapilli.reference.node import Rounding
 
@@ -156,6 +156,46 @@ def test_the_loss_is_one_line() -> None:
 
 def test_ways_are_named() -> None:
     assert unit_options("fast") is FAST and unit_options("best") is BEST
-    for wrong in ("", "quick", "FAST"):
-        with pytest.raises(UsageError, match="fast, best, off"):
+    assert unit_options("groups=4").jobs == 4
+    for wrong in ("", "quick", "FAST", "groups", "groups=0", "groups=17", "groups=-1"):
+        with pytest.raises(UsageError, match="fast, best, groups=N, off"):
             unit_options(wrong)
+
+
+def test_more_jobs_make_less_noise() -> None:
+    data = inverted_residuals(2, spread=100.0)
+    graph, one = requantised(data, replace(BEST, jobs=1))
+    _, four = requantised(data, unit_options("groups=4"))
+    assert loss_of(four).jobs > loss_of(one).jobs == 9
+    assert max(layer.jobs for layer in loss_of(four).layers) <= 4
+    assert noise(graph, four.graph) < 0.5 * noise(graph, one.graph)
+
+
+def test_a_job_s_outputs_stand_side_by_side() -> None:
+    graph, found = requantised(inverted_residuals(2, spread=100.0), unit_options("groups=3"))
+    for layer, operator in zip(loss_of(found).layers, with_weights(found.graph), strict=True):
+        kernel = found.graph.tensors[operator.inputs[1]].quantization
+        assert kernel is not None
+        scales = np.array(kernel.scales)
+        assert 1 + np.count_nonzero(np.diff(scales)) == len(set(kernel.scales)) == layer.jobs
+    assert found.graph.operators == graph.operators
+
+
+def with_weights(graph: Graph) -> list[Operator]:
+    return [operator for operator in graph.operators if operator.kind != "ADD"]
+
+
+def test_what_is_in_jobs_already_is_left_as_it_is() -> None:
+    _, found = requantised(inverted_residuals(2, spread=100.0), unit_options("groups=3"))
+    graph = found.graph
+    again = requantise_graph(graph, [range(len(graph.operators))], Calibration(), BEST)
+    assert again.graph is graph and again.loss is None
+
+
+def test_more_jobs_are_chosen_by_what_they_take() -> None:
+    data = inverted_residuals(2, spread=100.0)
+    graph = tflite.parse(data, "model")
+    part = [range(len(graph.operators))]
+    free = requantise_graph(graph, part, Calibration(), BEST, lambda position, jobs: 100.0 + jobs)
+    dear = requantise_graph(graph, part, Calibration(), BEST, lambda position, jobs: 100.0 * jobs)
+    assert loss_of(free).jobs > loss_of(dear).jobs == 9
