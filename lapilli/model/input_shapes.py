@@ -24,22 +24,30 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def with_input_shapes(data: bytes, shapes: Shapes, source: str) -> bytes:
     """The model's bytes with inputs, by name or by their number, of these shapes. ``data`` as it is
-    if there are none. Raises UsageError for an input that is not there, ModelError for a damaged
-    model."""
+    if there are none. Raises UsageError for an input that is not there, or that shares its
+    name, ModelError for a damaged model."""
     if not shapes:
         return data
     file = File(data, source)
     model = Table(file, int(UINT32.unpack_from(data, 0)[0]), "model")
-    main = next(model.elements(_SUBGRAPHS, "subgraph"))
+    main = next(iter(model.elements(_SUBGRAPHS, "subgraph")), None)
+    if main is None:
+        model.fail("no subgraph", "at least one")
     tensors = list(main.elements(_TENSORS, "tensor"))
     inputs = read_indices(main, _INPUTS, len(tensors), optional=False)
     by_name = {str(number): tensors[index] for number, index in enumerate(inputs)}
-    by_name |= {tensors[index].text(_NAME): tensors[index] for index in inputs}
+    names = [tensors[index].text(_NAME) for index in inputs]
+    by_name |= {name: tensors[index] for name, index in zip(names, inputs, strict=True)}
     changed = bytearray(data)
     for name, shape in shapes.items():
         if name not in by_name:
-            names = ", ".join(shown(tensors[index].text(_NAME)) for index in inputs)
-            raise UsageError(f"--shape: {source} has no input {name!r}; its inputs are {names}")
+            known = ", ".join(map(shown, names))
+            raise UsageError(f"--shape: {source} has no input {name!r}; its inputs are {known}")
+        if names.count(name) > 1:
+            raise UsageError(
+                f"--shape: {source} has {names.count(name)} inputs called {name!r}; give their "
+                f"numbers, 0 to {len(names) - 1}"
+            )
         _check(name, shape)
         table = by_name[name]
         place = table.locate(_SHAPE, 4)
