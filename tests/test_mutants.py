@@ -29,6 +29,7 @@ def f(a: int | None, b: int = 3) -> bool:
     if a < b and not c:
         raise ValueError(f"{a + 1} of {b - 1}")
     total += a * 2
+    a = a.reshape(-1)
     return g(a, b, key=min(a, -b))
 '''
 EXPECTED = [

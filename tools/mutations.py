@@ -212,6 +212,9 @@ class _Finder(ast.NodeVisitor):
         for at in range(len(node.args) - 1 if plain and name != "isinstance" else 0):
             one, two = self.text(node.args[at]), self.text(node.args[at + 1])
             self._swapped(node, one, two)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+            # NumPy takes every negative extent for the unknown one.
+            node.args = [argument for argument in node.args if not _is_negative(argument)]
         self.generic_visit(node)
 
     def _swapped(self, node: ast.Call, one: tuple[int, str], two: tuple[int, str]) -> None:
@@ -254,6 +257,10 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         return _name(node.func)
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_negative(node: ast.expr) -> bool:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
 
 
 def _is_type(node: ast.BinOp) -> bool:

@@ -17,8 +17,13 @@ OTHERS = ((NONE, NONE), ((1, 4), NONE), (NONE, (2, 1)), ((2, 0), (0, 3)))
 """Amounts of columns and channels."""
 
 
-def model(shape: tuple[int, ...], amounts: tuple[tuple[int, int], ...], planes: bool) -> bytes:
-    """``planes``: what is padded comes from a convolution."""
+def model(
+    shape: tuple[int, ...],
+    amounts: tuple[tuple[int, int], ...],
+    planes: bool,
+    value: np.ndarray | None = None,
+) -> bytes:
+    """``planes``: what is padded comes from a convolution; with ``value`` it is a PADV2."""
     builder = ModelBuilder()
     x = builder.input(shape, 0.1, 30)
     if planes:
@@ -29,7 +34,11 @@ def model(shape: tuple[int, ...], amounts: tuple[tuple[int, int], ...], planes: 
               zip(shape, (NONE, *amounts), strict=True))  # fmt: skip
     y = builder.tensor(tuple(padded), 0.1, 30)
     constant = builder.constant(np.array((NONE, *amounts), np.int32))
-    builder.operator("PAD", [x, constant], [y], ("PadOptions", {}))
+    if value is None:
+        builder.operator("PAD", [x, constant], [y], ("PadOptions", {}))
+    else:
+        inputs = [x, constant, builder.constant(value, 0.1, 30)]
+        builder.operator("PADV2", inputs, [y], ("PadV2Options", {}))
     return builder.build([y])
 
 
@@ -44,3 +53,14 @@ def test_any_amounts_to_the_byte(shape: tuple[int, ...], planes: bool) -> None:
         (found,) = on_npu.run(data, [values], chip, schedule)
         expected = np.pad(values, (NONE, rows, columns, channels), constant_values=30)
         assert np.array_equal(found, expected), (rows, columns, channels, chip, schedule)
+
+
+@pytest.mark.parametrize("planes", [False, True], ids=["nhwc", "planes"])
+@pytest.mark.parametrize("shape", [(), (1,)], ids=str)
+def test_a_value_that_is_no_zero_point(shape: tuple[int, ...], planes: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (1, 5, 6, 4), dtype=np.uint8)
+    amounts = ((1, 2), (0, 3), NONE)
+    for chip, schedule in itertools.product(CHIPS, SCHEDULES):
+        data = model((1, 5, 6, 4), amounts, planes, np.full(shape, 99, np.uint8))
+        (found,) = on_npu.run(data, [values], chip, schedule)
+        assert np.array_equal(found, np.pad(values, (NONE, *amounts), constant_values=99))
