@@ -244,25 +244,37 @@ def run_guest(chip: Chip, cases: Sequence[Case], work: Path) -> Path:
         (folder / f"{number:04}.tflite").write_bytes(case.model())
         inputs = {f"input_{i}": values for i, values in enumerate(case.feed())}
         np.savez(folder / f"{number:04}.npz", **inputs)
-    attempt = 0
-    while len(list(folder.glob("*.started"))) < len(cases):
-        records = folder / f"records-{attempt}"
+    begun = attempt = 0
+    while begun < len(cases):
+        log = run_once(chip, tree, site, folder, attempt)
         attempt += 1
-        records.mkdir()
-        command = [
-            sys.executable, "-m", "lapilli", "emulate", "--chip", chip.name, "--record", records,
-            "--compiler", "aarch64-linux-gnu-gcc", "--", "qemu-aarch64-static", "-L", tree,
-            "-E", f"PYTHONPATH={site}", tree / f"usr/bin/python{PYTHON}", "-S",
-            ROOT / "tools" / "mesa_grid_guest.py", folder, tree / DELEGATE, records,
-        ]  # fmt: skip
-        with open(folder / f"log-{attempt}.txt", "w", encoding="utf-8") as log:
-            done = subprocess.run(
-                list(map(str, command)), cwd=ROOT, timeout=TIMEOUT, check=False,
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        if done.returncode and not list(records.glob("*.npz")) and attempt > len(cases):
-            raise Failure(ExitCode.NO_DEVICE, f"the program ended with {done.returncode}")
+        before, begun = begun, len(list(folder.glob("*.started")))
+        if begun == before:
+            last = (log.strip() or "no message").splitlines()[-1]
+            raise Failure(ExitCode.NO_DEVICE, f"the program does not start: {last}")
     return folder
+
+
+def run_once(chip: Chip, tree: Path, site: Path, folder: Path, attempt: int) -> str:
+    """The cases that were not begun yet, up to one that ends the program; what was printed."""
+    records = folder / f"records-{attempt}"
+    records.mkdir()
+    command = [
+        sys.executable, "-m", "lapilli", "emulate", "--chip", chip.name, "--record", records,
+        "--compiler", "aarch64-linux-gnu-gcc", "--", "qemu-aarch64-static", "-L", tree,
+        "-E", f"PYTHONPATH={site}", tree / f"usr/bin/python{PYTHON}", "-S",
+        ROOT / "tools" / "mesa_grid_guest.py", folder, tree / DELEGATE, records,
+    ]  # fmt: skip
+    log = folder / f"log-{attempt}.txt"
+    with open(log, "w", encoding="utf-8") as file:
+        try:
+            subprocess.run(
+                list(map(str, command)), cwd=ROOT, timeout=TIMEOUT, check=False,
+                stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Failure(ExitCode.HANG, f"{folder.name}: no end after {TIMEOUT} s") from error
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def outcomes(chip: Chip, cases: Sequence[Case], work: Path) -> Iterator[Outcome]:
