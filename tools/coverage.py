@@ -6,7 +6,7 @@
 
 For each model: operators and multiplications on the NPU, parts (with partition=fastest and with
 all), bytes that cross borders, modelled times, and the most output steps that an operator alone is
-off LiteRT. Exit code 6 if an aim is missed: the number of parts that a model may have.
+off LiteRT. Exit code 6 if an aim is missed: in how many parts a model's multiplications may be.
 """
 
 # ruff: noqa: E402 (the tests' modules lie in a folder of their own)
@@ -20,16 +20,18 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 # One thread, set before NumPy is loaded: most sums are too short for more.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+# In place of this folder, where others who import the package ``coverage`` would find this file.
+sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
 
 from structures import STRUCTURES
+from whole_models import HEAD, Row, line
 
 from lapilli.cache.store import Store
 from lapilli.cache.units import keeper
@@ -46,45 +48,6 @@ from lapilli.timing.evidence import evidence_of
 PAGE = ROOT / "docs" / "coverage.md"
 BEGIN = "<!-- models: written by tools/coverage.py -->\n"
 END = "<!-- end of models -->\n"
-AIMS = (
-    (r"mobilenet_v[12]", 1),
-    (r"mobiledet", 1),
-    # MLPerf Tiny: key words, anomalies, wake words in pictures and in streams, images.
-    (r"kws_ref|ToyCar|vww_96|str_ww_ref|pretrainedResnet", 1),
-    (f"^({'|'.join(map(re.escape, STRUCTURES))})$", 2),
-)
-"""Names of models, and in how many parts they are to be at most."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A model on a chip. ``parts``: with ``fastest``, ``all_parts``: with ``all``; ``border_bytes``
-    and times (of an inference, milliseconds) with ``fastest``. ``steps``: the most that an operator
-    alone is off, None if nothing was run. ``left``: kinds or rules that keep most operators from
-    the NPU, with their numbers. ``problem``: why there is no more."""
-
-    model: str
-    operators: int = 0
-    on_npu: int = 0
-    mac_share: float = 0.0
-    parts: int = 0
-    all_parts: int = 0
-    border_bytes: int = 0
-    npu_ms: float = 0.0
-    total_ms: float = 0.0
-    steps: int | None = None
-    left: str = ""
-    problem: str = ""
-
-    @property
-    def aim(self) -> int | None:
-        """In how many parts it is to be at most."""
-        return next((most for name, most in AIMS if re.search(name, self.model)), None)
-
-    @property
-    def missed(self) -> bool:
-        """More parts than that, or none."""
-        return self.aim is not None and not 0 < self.all_parts <= self.aim
 
 
 def row_of(name: str, data: bytes, chip_name: str, values: bool, store: Store) -> Row:
@@ -137,26 +100,6 @@ def models(folders: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
             yield path.stem, path.read_bytes()
     for name, make in STRUCTURES.items():
         yield name, make()
-
-
-HEAD = (
-    "| model | operators on the NPU | MACs | parts: fastest (all) | over borders | NPU, ms | "
-    "inference, ms | off by | on the CPU, most first |\n|---|---|---|---|---|---|---|---|---|"
-)
-
-
-def line(row: Row) -> str:
-    """A row of the table."""
-    if row.problem:
-        return f"| {row.model} | - | - | - | - | - | - | - | {row.problem.replace('|', ' ')} |"
-    aim = "" if row.aim is None else f", aim {row.aim}{': missed' if row.missed else ''}"
-    steps = "-" if row.steps is None else f"{row.steps}"
-    share = f"{100 * row.mac_share:.1f} %"
-    return (
-        f"| {row.model} | {row.on_npu} of {row.operators} | {share} | "
-        f"{row.parts} ({row.all_parts}{aim}) | {row.border_bytes / 1024:,.1f} KiB | "
-        f"{row.npu_ms:.2f} | {row.total_ms:.2f} | {steps} | {row.left} |"
-    )
 
 
 def write(chip: str, rows: Sequence[Row]) -> None:
