@@ -87,8 +87,9 @@ class Delegate:
 
     Of a model with tensors whose shape is known at run time only (dynamic-sized tensors) the NPU
     gets what has shapes to begin with. Parts follow shapes that settle or change at run time, by
-    being compiled again; ``invoke()``, or ``allocate_tensors()`` after a resize, raises where the
-    NPU can't do the new ones, and goes on with others that it can.
+    being compiled again, and take the images of a batch one after the other; ``invoke()``, or
+    ``allocate_tensors()`` after a resize, raises where the NPU can't do the new ones, and goes on
+    with others that it can.
 
     One Delegate may serve several interpreters; ``partitions``, ``verdicts``, ``parts`` and
     ``compile_seconds`` are about the one made last, and of a model with several subgraphs about the

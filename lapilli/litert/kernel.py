@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
-from lapilli.errors import DeviceError, LapilliError, Unsupported
+from lapilli.errors import DeviceError, LapilliError
 from lapilli.litert.backend import Backend, Counted, Loaded
 from lapilli.litert.callbacks import DelegateCalls, TellLater
+from lapilli.litert.following import Followed, followed
 from lapilli.litert.node_times import NodeTimes
 from lapilli.litert.preparation import Preparation
 from lapilli.litert.runtime_graph import Partition, resize, tensor_at, values_of, view
 from lapilli.model.graph import Graph
-from lapilli.model.settle import settled_anew
 from lapilli.model.shapes import Shape
 
 Shapes: TypeAlias = tuple[Shape, ...]
@@ -53,11 +53,30 @@ class Border:
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A part on the device, and the tensors across its border, for one set of input shapes."""
+    """A part on the device, and the tensors across its border, for one set of input shapes. If it
+    takes ``one`` image of a batch at a time, it runs for each of them."""
 
     loaded: Loaded
     inputs: tuple[Border, ...]
     outputs: tuple[Border, ...]
+    one: Followed
+
+    def run(self, context: Any) -> tuple[float, float]:
+        """Inputs to the device, run, outputs back. When the last inputs were written, and when the
+        device was done with them."""
+        ins = [(border.index, border.current(context)) for border in self.inputs]
+        outs = [(border.index, border.current(context)) for border in self.outputs]
+        batch, images = self.one.batch, self.one.images
+        written = executed = 0.0
+        for image in range(1 if batch is None else batch):
+            for index, values in ins:
+                self.loaded.write(index, values[image : image + 1] if index in images else values)
+            written = time.perf_counter()
+            self.loaded.execute()
+            executed = time.perf_counter()
+            for index, values in outs:
+                self.loaded.read(index, values if batch is None else values[image : image + 1])
+        return written, executed
 
 
 class Kernel:
@@ -133,18 +152,24 @@ class Kernel:
         assert preparation.graph is not None
         start = time.perf_counter()
         given = dict(zip(self._inputs, shapes, strict=True))
-        graph = followed(self._backend, preparation.graph, partition.operators, given)
+        one = followed(self._backend, preparation.graph, partition.operators, given)
+        graph = one.graph
         part = self._backend.compile(graph, partition.operators, self._inputs, partition.outputs)
         preparation.compile_seconds += time.perf_counter() - start
         preparation.account(partition.operators, part)
         loaded = self._backend.load(part)
         preparation.compiled(partition.operators, part)
         tensors = graph.tensors
-        inputs, outputs = (
-            tuple(Border(i, tensors[i].shape, tensors[i].dtype) for i in indices)
-            for indices in (self._inputs, partition.outputs)
+        outputs = [
+            tensors[i].shape if one.batch is None else (one.batch, *tensors[i].shape[1:])
+            for i in partition.outputs
+        ]
+        return Ready(
+            loaded,
+            _borders(self._inputs, shapes, graph),
+            _borders(partition.outputs, outputs, graph),
+            one,
         )
-        return Ready(loaded, inputs, outputs)
 
     def invoke(self, context: Any) -> None:
         """Inputs to the device, run, outputs back."""
@@ -156,13 +181,7 @@ class Kernel:
             ready = self._get_ready(self._shapes)
         loaded = ready.loaded
         start = time.perf_counter()
-        for border in ready.inputs:
-            loaded.write(border.index, border.current(context))
-        written = time.perf_counter()
-        loaded.execute()
-        executed = time.perf_counter()
-        for border in ready.outputs:
-            loaded.read(border.index, border.current(context))
+        written, executed = ready.run(context)
         if self._profile:
             copied = end = time.perf_counter()
             counters, uncounted = None, ""
@@ -183,25 +202,8 @@ class Kernel:
             each.loaded.close()
 
 
-def followed(
-    backend: Backend, graph: Graph, operators: Sequence[int], given: Mapping[int, Shape]
-) -> Graph:
-    """``graph`` where tensors have the shapes ``given``. Raises Unsupported if the NPU can't do the
-    ``operators`` with these."""
-    changed = {i: shape for i, shape in given.items() if graph.tensors[i].shape != shape}
-    if not changed:
-        return graph
-    chosen = set(operators)
-    part = replace(graph, operators=tuple(o for o in graph.operators if o.index in chosen))
-    anew, unsure = settled_anew(part, given)
-    verdicts = backend.without_per_channel(anew)
-    for operator, verdict in zip(anew.operators, verdicts, strict=True):
-        if not verdict.supported or not unsure.isdisjoint(operator.outputs):
-            index, shape = next(iter(changed.items()))
-            raise Unsupported(
-                f"tensor {graph.tensors[index].name!r} was {list(graph.tensors[index].shape)} when "
-                f"its operators were taken and is {list(shape)} now; so the NPU can't do operator "
-                f"{operator.index} ({operator.kind}) any more: {verdict.reason} Give it other "
-                "shapes, or run the model without the delegate"
-            )
-    return anew
+def _borders(indices: Sequence[int], shapes: Sequence[Shape], graph: Graph) -> tuple[Border, ...]:
+    return tuple(
+        Border(index, shape, graph.tensors[index].dtype)
+        for index, shape in zip(indices, shapes, strict=True)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from fake_npu import (
     Array,
     FakeBackend,
+    FakeVerdict,
     OneImage,
     assert_close,
     image_for,
@@ -24,6 +26,7 @@ from lapilli.errors import DeviceError, Unsupported
 from lapilli.litert import kernel
 from lapilli.litert.delegate import Delegate
 from lapilli.litert.kernel import Kernel
+from lapilli.model.graph import Graph
 
 
 class Moving:
@@ -112,8 +115,14 @@ def test_a_shape_that_is_another_when_a_part_is_prepared_is_refused(
         first, *rest = asked[-1]
         return (first + 1, *rest)
 
+    class Small(OneImage):
+        """None at all of another size than the first."""
+
+        def without_per_channel(self, graph: Graph) -> Sequence[FakeVerdict]:
+            return [FakeVerdict(False, "too large") for _ in graph.operators]
+
     monkeypatch.setattr(kernel, "values_of", grown)
-    delegate = Delegate(_backend=OneImage())
+    delegate = Delegate(_backend=Small())
     with pytest.raises(RuntimeError, match=r"was \[1, 8, 8, 3\] .* and is \[2, 8, 8, 3\] now"):
         new_interpreter(small_model(), delegate)
     assert isinstance(delegate.error, Unsupported)
