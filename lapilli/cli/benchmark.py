@@ -110,13 +110,13 @@ def benchmark(
 
 
 def _print(report: Report, path: str) -> None:
-    click.echo(
-        text.clean(
-            f"{report.model} on {report.device}, {report.runtime}: {report.npu_operators} of "
-            f"{text.count(report.operators, 'operator')} on the NPU in "
-            f"{text.count(report.partitions, 'part')}"
-        )
+    head = (
+        f"{report.model} on {report.device}, {report.runtime}: {report.npu_operators} of "
+        f"{text.count(report.operators, 'operator')} on the NPU in "
+        f"{text.count(report.partitions, 'part')}"
     )
+    for line in text.wrapped("", text.clean(head), text.width()):
+        click.echo(line)
     click.echo()
     for name, phase in (("Warm-up", report.warmup), ("Inference", report.regular)):
         click.echo(f"{name}, us:")

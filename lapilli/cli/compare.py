@@ -71,11 +71,11 @@ def _bound(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("#", 0, _operator),
-    Column("operator", 0, lambda row: str(row["kind"]), left=True),
-    Column("ms A", 0, _number("seconds_a", 1e3, 3)),
-    Column("ms B", 0, _number("seconds_b", 1e3, 3)),
-    Column("B-A", 0, _number("seconds_difference", 1e3, 3, "+")),
+    Column("#", -1, _operator),
+    Column("operator", -1, lambda row: str(row["kind"]), left=True),
+    Column("ms A", -1, _number("seconds_a", 1e3, 3)),
+    Column("ms B", -1, _number("seconds_b", 1e3, 3)),
+    Column("B-A", -1, _number("seconds_difference", 1e3, 3, "+")),
     Column("KiB A", 1, _number("bytes_a", 1 / 1024, 0)),
     Column("KiB B", 1, _number("bytes_b", 1 / 1024, 0)),
     Column("B-A", 0, _number("bytes_difference", 1 / 1024, 0, "+")),

@@ -31,8 +31,8 @@ from lapilli.model import tflite
 from lapilli.model.input_shapes import Shapes
 from lapilli.printable import as_utf8
 
-WIDE = 100
-"""From this width on, output shapes are shown."""
+WIDE, NARROW = 100, 79
+"""From the first width on, output shapes are shown; below the second one means and SNR are not."""
 KIND_WIDTH = 17
 SHAPE_WIDTH = 14
 ROUNDED = (
@@ -178,7 +178,7 @@ def _print(found: Diff, source: str, histogram: bool, path: str) -> None:
     click.echo()
     _print_layers(found, width)
     click.echo()
-    _print_totals(found)
+    _print_totals(found, width)
     if histogram:
         click.echo()
         _print_histograms(found)
@@ -202,12 +202,15 @@ def _side(alone: bool) -> str:
 
 
 def _print_layers(found: Diff, width: int) -> None:
-    wide = width >= WIDE
+    wide, narrow = width >= WIDE, width < NARROW
     space = " " * (SHAPE_WIDTH + 2) if wide else ""
-    measures = f"{'max':>4} {'mean':>6} {'unequal':>7} {'SNR':>5}"
+    measures = f"{'max':>4} {'unequal':>7}"
+    if not narrow:
+        measures = f"{'max':>4} {'mean':>6} {'unequal':>7} {'SNR':>5}"
     left = f"{'#':>3} {'operator':<{KIND_WIDTH}} "
     shape = f"{'output':<{SHAPE_WIDTH}}  " if wide else ""
-    above = " ".join(f" {f'{_side(alone)} ':─<{len(measures) - 1}}" for alone in (True, False))
+    names = [_side(alone)[: len(measures) - 1] for alone in (True, False)]
+    above = " ".join(f" {f'{name} ':─<{len(measures) - 1}}" for name in names)
     click.echo(f"{' ' * len(left)}{space}    {above}")
     click.echo(_bold(f"{left}{shape}on  {measures} {measures}"))
     for layer in found.layers:
@@ -217,24 +220,19 @@ def _print_layers(found: Diff, width: int) -> None:
         kind = text.clean(layer.kind, KIND_WIDTH)
         row = (
             f"{layer.operator:>3} {kind:<{KIND_WIDTH}} {shape}"
-            f"{'CPU' if layer.part is None else 'NPU'} {_measures(layer.alone)} "
-            f"{_measures(layer.accumulated)}"
+            f"{'CPU' if layer.part is None else 'NPU'} {_measures(layer.alone, narrow)} "
+            f"{_measures(layer.accumulated, narrow)}"
         )
-        if layer.one_with:
-            row = f"{row.rstrip()} is not made: one with {_numbers(layer)}"
         over = layer.alone is not None and layer.alone.exceeds(found.tolerance)
         click.echo(_red(f"{row} !") if over else row.rstrip())  # 79 columns with shapes left out
 
 
-def _numbers(layer: Layer) -> str:
-    """The other operators that the NPU does as one with it."""
-    return ", ".join(str(number) for number in layer.one_with if number != layer.operator)
-
-
-def _measures(found: Difference | None) -> str:
+def _measures(found: Difference | None, narrow: bool) -> str:
     if found is None:
-        return " " * 25
+        return " " * (12 if narrow else 25)
     maximum = "-" if found.maximum is None else str(found.maximum)
+    if narrow:
+        return f"{maximum:>4} {_percent(found.share):>7}"
     return (
         f"{maximum:>4} {_mean(found.mean):>6} {_percent(found.share):>7} "
         f"{_decibels(found.snr_db):>5}"
@@ -261,18 +259,22 @@ def _decibels(value: float | None) -> str:
     return f"{value:.1f}" if math.isfinite(value) else str(value)
 
 
-def _print_totals(found: Diff) -> None:
+def _print_totals(found: Diff, width: int) -> None:
     """All layers together, with the histogram."""
     sides = [("alone", found.total(True)), ("accumulated", found.total(False))]
     if found.yardstick is not None:
         sides.append((_yardstick_name(found), found.yardstick))
-    head = "".join(f"{name:>9}" for name in HISTOGRAM_NAMES)
-    click.echo(_bold(f"{'all values':<14}{'max':>4} {'mean':>6} {head}"))
+    narrow = width < NARROW
+    cell = 7 if narrow else 9
+    head = "".join(f"{name:>{cell}}" for name in HISTOGRAM_NAMES)
+    mean_head = "" if narrow else f" {'mean':>6} "
+    click.echo(_bold(f"{'all values':<14}{'max':>4}{mean_head}{head}"))
     for name, whole in sides:
         counts = whole.histogram or ()
         stepped = max(sum(counts), 1)
-        shares = "".join(f"{_percent(count / stepped):>9}" for count in counts)
-        click.echo(f"{name:<14}{whole.maximum:>4} {_mean(whole.mean):>6} {shares}")
+        shares = "".join(f"{_percent(count / stepped):>{cell}}" for count in counts)
+        mean = "" if narrow else f" {_mean(whole.mean):>6} "
+        click.echo(f"{name:<14}{whole.maximum:>4}{mean}{shares}")
 
 
 def _print_histograms(found: Diff) -> None:

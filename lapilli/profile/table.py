@@ -16,7 +16,7 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """``level``: 0 is always shown, 1 and 2 where the screen is wide enough."""
+    """``level``: -1 is always shown, the others where the screen is wide enough."""
 
     title: str
     level: int
@@ -58,13 +58,13 @@ def _span(key: str) -> Callable[[Row], str]:
 
 
 OPERATOR_COLUMNS = (
-    Column("#", 0, _operators),
-    Column("operator", 0, lambda row: str(row["kind"]), left=True),
+    Column("#", -1, _operators),
+    Column("operator", -1, lambda row: str(row["kind"]), left=True),
     Column("on", 1, lambda row: str(row["on"]), left=True),
-    Column("ms", 0, _number("seconds", 1e3, 3)),
-    Column("%", 0, _number("share", 100, 1)),
+    Column("ms", -1, _number("seconds", 1e3, 3)),
+    Column("%", -1, _number("share", 100, 1)),
     Column("cycles", 1, _npu("cycles")),
-    Column("bound by", 0, lambda row: row["bound"] or ABSENT, left=True),
+    Column("bound by", -1, lambda row: row["bound"] or ABSENT, left=True),
     Column("memory", 2, _npu("cycles_memory")),
     Column("coeff.", 2, _npu("cycles_coefficients")),
     Column("TP", 2, _npu("cycles_tp")),
@@ -84,14 +84,14 @@ OPERATOR_COLUMNS = (
     Column("packed", 2, _npu("compression", 1, 1)),
 )
 JOB_COLUMNS = (
-    Column("job", 0, _number("job")),
+    Column("job", -1, _number("job")),
     Column("op", 0, _number("operator")),
-    Column("unit", 0, lambda row: str(row["unit"]), left=True),
-    Column("kind", 0, lambda row: str(row["kind"]), left=True),
-    Column("ms", 0, _number("seconds", 1e3, 3)),
+    Column("unit", -1, lambda row: str(row["unit"]), left=True),
+    Column("kind", -1, lambda row: str(row["kind"]), left=True),
+    Column("ms", -1, _number("seconds", 1e3, 3)),
     Column("%", 0, _number("share", 100, 1)),
     Column("cycles", 1, _number("cycles")),
-    Column("bound by", 0, lambda row: str(row["bound"]), left=True),
+    Column("bound by", -1, lambda row: str(row["bound"]), left=True),
     Column("memory", 2, _number("cycles_memory")),
     Column("coeff.", 2, _number("cycles_coefficients")),
     Column("TP", 2, _number("cycles_tp")),
@@ -139,7 +139,7 @@ def _fit(
     clean: Callable[[str, int], str],
 ) -> tuple[list[Column], list[list[str]], list[int]]:
     """The columns of the highest level that fits."""
-    for level in (2, 1, 0):
+    for level in (2, 1, 0, -1):
         chosen = [column for column in columns if column.level <= level]
         cells = [[clean(column.text(row), 18) for column in chosen] for row in rows]
         widths = [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_line import call, process
 from models import ModelBuilder
+from places import DIGITS
 
 from lapilli.cli import text
 from lapilli.errors import ExitCode
@@ -67,3 +68,22 @@ def test_names_outside_the_terminals_encoding_are_no_error(folder: Path) -> None
     )
     assert result.returncode == ExitCode.USAGE
     assert "Traceback" not in result.stderr
+
+
+NARROW_CALLS = (
+    ("profile", DIGITS, "--no-run"),
+    ("profile", DIGITS, "--no-run", "--jobs"),
+    ("diff", DIGITS),
+    ("compare", DIGITS, DIGITS, "--schedule-a", "reference"),
+)
+
+
+@pytest.mark.parametrize("arguments", NARROW_CALLS, ids=lambda a: " ".join(map(str, a[::2])))
+def test_tables_leave_columns_out_below_80(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...]
+) -> None:
+    for columns in (64, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        result = call(*arguments)
+        assert result.exit_code == 0
+        assert max(map(len, result.stdout.splitlines())) <= columns
