@@ -417,6 +417,15 @@ def total(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
     return [images.reduce(builder, "SUM", x, axes, keep, quantised)]
 
 
+def extremum_over(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
+    """REDUCE_MAX or REDUCE_MIN over rows, or rows and columns."""
+    x = given(builder, rng, shape(rng, (4, 4, 3)))
+    first = len(build.shape_of(builder, x)) - 3
+    axes = [first, first + 1] if rng.random() < 0.7 else [first]
+    kind = str(rng.choice(["REDUCE_MAX", "REDUCE_MIN"]))
+    return [images.reduce(builder, kind, x, axes, bool(rng.random() < 0.5))]
+
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "reshape": reshaping,
@@ -435,6 +444,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "largest": max_pooling,
         "mean": mean,
         "total": total,
+        "most": extremum_over,
         "product": product,
         "dimensions": dimensions,
         **SPATIAL,

@@ -86,6 +86,7 @@ TITLES = {
     "largest": "MAX_POOL_2D",
     "mean": "MEAN",
     "total": "SUM",
+    "most": "REDUCE_MAX, REDUCE_MIN",
     "product": "MUL of two tensors",
     "dimensions": "batches and five dimensions",
     "window": "convolutions of any stride, dilation, kernel",

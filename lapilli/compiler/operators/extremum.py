@@ -46,7 +46,7 @@ def lower(builder: Builder, operator: Operator) -> None:
     position = by_constant.constant_position(builder.graph, operator)
     largest = operator.kind == MAXIMUM
     if position is None:
-        _of_two(builder, operator, _stages(largest))
+        _of_two(builder, operator, comparing(largest))
         return
     constant = builder.graph.tensors[operator.inputs[position]].data
     assert constant is not None
@@ -78,7 +78,7 @@ def _with_each(
     builder.place(operator.outputs[0]).planar = view
 
 
-def _stages(largest: bool) -> tuple[Stage, ...]:
+def comparing(largest: bool) -> tuple[Stage, ...]:
     """a + max(b - a, 0), or a - max(a - b, 0)."""
     found = Comparisons()
     if largest:

@@ -38,7 +38,7 @@ ROWS, COLUMNS, CHANNELS = 1, 2, 3
 TAKEN = ({ROWS}, {COLUMNS}, {ROWS, COLUMNS}, {CHANNELS}, {ROWS, COLUMNS, CHANNELS}, set[int]())
 
 
-def _axes(graph: Graph, operator: Operator) -> set[int] | None:
+def axes_of(graph: Graph, operator: Operator) -> set[int] | None:
     """The axes of an image that are summed up and have more than one element; None if they are not
     known, or no axes of the tensor."""
     shape = graph.tensors[operator.inputs[0]].shape
@@ -58,7 +58,7 @@ def mean_axes(case: Case) -> str | None:
 
     Remedy: Take the mean over rows and columns first.
     """
-    axes = _axes(case.graph, case.operator)
+    axes = axes_of(case.graph, case.operator)
     if axes is None:
         return "axes that are not constant numbers of the tensor's dimensions"
     return None if axes in TAKEN else f"axes {sorted(axes)} of rows 1, columns 2, channels 3"
@@ -67,7 +67,7 @@ def mean_axes(case: Case) -> str | None:
 def mean_shapes_agree(case: Case) -> str | None:
     """The output must have the shape that the axes leave over."""
     source, target = image_extents(case.input(0).shape), case.output()
-    axes = _axes(case.graph, case.operator)
+    axes = axes_of(case.graph, case.operator)
     assert axes is not None
     kept = [1 if axis in axes else extent for axis, extent in enumerate(source, start=1)]
     whole = [extent for extent in kept if extent > 1]
@@ -83,7 +83,7 @@ def mean_size(case: Case) -> str | None:
     Remedy: Take the mean in two steps.
     """
     rows, columns, channels = image_extents(case.input(0).shape)
-    axes = _axes(case.graph, case.operator)
+    axes = axes_of(case.graph, case.operator)
     assert axes is not None
     if not axes & {CHANNELS}:
         kernel = rows if ROWS in axes else 1, columns if COLUMNS in axes else 1
@@ -103,7 +103,7 @@ def _factor(graph: Graph, operator: Operator, chip: Chip) -> tuple[int, np.float
     has no fields for such a scale."""
     source, target = (graph.tensors[i] for i in (operator.inputs[0], operator.outputs[0]))
     assert source.quantization is not None and target.quantization is not None
-    axes = _axes(graph, operator)
+    axes = axes_of(graph, operator)
     assert axes is not None
     extents = image_extents(source.shape)
     size = ImageSize(extents[1], extents[0], extents[2])
@@ -128,7 +128,7 @@ def lower(builder: Builder, operator: Operator) -> None:
     kernel over all of them."""
     tensor = operator.inputs[0]
     place, result = builder.place(tensor), builder.place(operator.outputs[0])
-    axes, size = _axes(builder.graph, operator), place.size
+    axes, size = axes_of(builder.graph, operator), place.size
     factor = _factor(builder.graph, operator, builder.chip)
     assert axes is not None and factor is not None
     weight, scale = factor

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rule_checks import Broken, check_broken, check_complete, judged, parameters, zeros
 
-from lapilli.compiler.operators import mean
+from lapilli.compiler.operators import extremum_over, mean
 from lapilli.model.graph import Graph
 from lapilli.model.options import Reduction
 
@@ -25,6 +25,11 @@ SENTENCES = {
         "The factor from sum to output, over a power of two up to 128, must have a "
         "multiplier and shift (A311D: 2^-112 to 2^23, i.MX 8M Plus: below 256)."
     ),
+}
+OF_EXTREMA = {
+    "compared_axes": "The axes must be constant: rows, or rows and columns.",
+    "mean_shapes_agree": SENTENCES["mean_shapes_agree"],
+    "halves_fit": "Halves, halves of those and so on must fit into images of at most 8191 x 8191.",
 }
 IMAGE, AXES, RESULT = 0, 1, 2
 
@@ -80,13 +85,58 @@ MEANS: list[Broken] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "found", "graph"), parameters(MEANS))
+def largest(graph: Graph) -> Graph:
+    return by_hand.with_operator(graph, kind="REDUCE_MAX")
+
+
+EXTREMA: list[Broken] = [
+    (
+        "operands_present",
+        "1 inputs, 1 outputs",
+        by_hand.with_operator(largest(over()), inputs=(0,)),
+    ),
+    ("operands_computed", "image is constant", largest(with_tensor(IMAGE, data=zeros(1, 8, 6, 5)))),
+    ("eight_bit", "result is float32", largest(with_tensor(RESULT, dtype="float32"))),
+    ("batch_of_one", "image has shape [2, 8, 6, 5]", largest(over(image=(2, 8, 6, 5)))),
+    ("compared_axes", UNKNOWN, largest(with_tensor(AXES, data=None))),
+    (
+        "compared_axes",
+        "axes [2] of rows 1, columns 2, channels 3",
+        largest(over((2,), result=(1, 8, 5))),
+    ),
+    (
+        "quantised_per_tensor",
+        "image has no quantisation",
+        largest(with_tensor(IMAGE, quantization=None)),
+    ),
+    (
+        "quantisation_stays",
+        "(0.5, 3) and (0.5, 4)",
+        largest(with_tensor(RESULT, quantization=by_hand.quantised(0.5, 4))),
+    ),
+    ("mean_shapes_agree", "[1, 8, 6, 5] -> [1, 6] over [1, 2]", largest(over(result=(1, 6)))),
+    ("moved_size", "image has shape [1, 65536, 1, 5]", largest(over(image=(1, 65536, 1, 5)))),
+    ("halves_fit", "8209 elements", largest(over(image=(1, 2, 1, 8209), result=(1, 8209)))),
+]
+
+
+@pytest.mark.parametrize(("rule", "found", "graph"), parameters([*MEANS, *EXTREMA]))
 def test_a_broken_rule_is_named_with_what_was_found(rule: str, found: str, graph: Graph) -> None:
-    check_broken(rule, found, graph, SENTENCES)
+    check_broken(rule, found, graph, {**SENTENCES, **OF_EXTREMA})
 
 
 def test_every_rule_has_a_sentence_and_a_graph_that_breaks_it() -> None:
     check_complete(mean.RECORD, MEANS, SENTENCES)
+    check_complete(extremum_over.RECORD, EXTREMA, OF_EXTREMA)
+
+
+@pytest.mark.parametrize("kind", extremum_over.RECORD.kinds)
+@pytest.mark.parametrize(
+    ("axes", "result"), [((1, 2), (1, 5)), ((1,), (1, 6, 5)), ((0,), (8, 6, 5))]
+)
+def test_extrema_are_taken(kind: str, axes: Any, result: tuple[int, ...]) -> None:
+    verdict = judged(by_hand.with_operator(over(axes, result=result), kind=kind))
+    assert verdict.supported, verdict.reason
 
 
 @pytest.mark.parametrize(

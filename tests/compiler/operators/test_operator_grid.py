@@ -28,7 +28,7 @@ MAY_BE_REFUSED = {
     # 7 pixels become 15.
     "bilinear": {"few_phases"},
 }
-EXACT = {"reshape", "split", "slice", "pad", "extremum", "largest", "nearest", "blocks"}
+EXACT = {"reshape", "split", "slice", "pad", "extremum", "largest", "nearest", "blocks", "most"}
 """Families in which bytes are moved or compared."""
 TARGETS = list(itertools.product(CHIPS, SCHEDULES))
 
