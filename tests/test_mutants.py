@@ -30,6 +30,7 @@ def f(a: int | None, b: int = 3) -> bool:
         raise ValueError(f"{a + 1} of {b - 1}")
     total += a * 2
     a = a.reshape(-1)
+    c = zip(a, strict=True)
     return g(a, b, key=min(a, -b))
 '''
 EXPECTED = [

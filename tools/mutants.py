@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from mutants_accepted import ACCEPTED
 from mutations import Mutation, changes_something, mutations
-from nearest_tests import nearest
+from nearest_tests import grids, nearest
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +49,7 @@ from lapilli.errors import ExitCode
 PLACES = tuple(f"lapilli/{room}" for room in ("compiler", "emulator", "litert", "device", "model"))
 COUNT, SEED = 25, 0
 NEAREST, FURTHER = 4, 6
-"""Test files that are run for each change, and those for what the first let pass."""
+"""Test files that are run for each change, and those for what the first let pass, beside grids."""
 COMPUTING_SECONDS = 30
 """A test file may compute for; those of this project take up to 15."""
 WAITING_SECONDS = 900
@@ -149,9 +149,11 @@ class Copy:
         """Make the change, run the tests, take it back."""
         path = self.root / mutant.path
         source = path.read_text(encoding="utf-8")
-        files = [
-            str(test.relative_to(self.root)) for test in nearest(path, self.root, NEAREST + FURTHER)
-        ]
+        close = nearest(path, self.root, NEAREST + FURTHER)
+        first = close[:NEAREST]
+        rest = dict.fromkeys((*grids(path, self.root), *close[NEAREST:]))
+        ordered = [*first, *(test for test in rest if test not in first)]
+        files = [str(test.relative_to(self.root)) for test in ordered]
         for chosen in (files[:NEAREST], files[NEAREST:]):
             path.write_text(mutant.change.apply(source), encoding="utf-8")
             try:

@@ -215,6 +215,8 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
             # NumPy takes every negative extent for the unknown one.
             node.args = [argument for argument in node.args if not _is_negative(argument)]
+        if name == "zip":
+            node.keywords = []  # strict=True is an assertion
         self.generic_visit(node)
 
     def _swapped(self, node: ast.Call, one: tuple[int, str], two: tuple[int, str]) -> None:

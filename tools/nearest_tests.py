@@ -65,3 +65,13 @@ def nearest(path: Path, root: Path, most: int) -> list[Path]:
 
     reached = [test for test, far in _test_distances(root).items() if path in far]
     return sorted(reached, key=order)[:most]
+
+
+def grids(path: Path, root: Path) -> list[Path]:
+    """Those of the same room that compare values with LiteRT, model by model; they take long."""
+    room = root / "tests" / path.relative_to(root / "lapilli").parts[0]
+    return [
+        test
+        for test, far in _test_distances(root).items()
+        if room in test.parents and "grid" in test.stem and path in far
+    ]
