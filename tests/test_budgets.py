@@ -27,6 +27,7 @@ from lapilli import arrays
 from lapilli.answers import images, label_formats, labels
 from lapilli.cli import commands
 from lapilli.compiler import program_size
+from lapilli.compiler.units import effort
 from lapilli.device import replay as replaying
 from lapilli.device.open import open_device
 from lapilli.device.replay import replay
@@ -199,7 +200,7 @@ def test_the_document_names_the_limits_in_force() -> None:
         machine.MOST_MULTIPLICATIONS, tp.MAXIMUM_ELEMENTS, tp.MAXIMUM_PLANE,
         kernels.MOST_WEIGHTS, limits.READ_LIMIT, program_file.LARGEST_HEADER,
         arrays.MAXIMUM_BYTES, labels.MAXIMUM_BYTES, program_size.MOST_BYTES,
-        limits.MOST_NAMED_BYTES,
+        limits.MOST_NAMED_BYTES, effort.MOST_VALUES, effort.MOST_WORK, effort.MOST_MACS,
     ):  # fmt: skip
         power = value.bit_length() - 1
         assert value == 1 << power

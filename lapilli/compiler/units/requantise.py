@@ -11,7 +11,7 @@ other is as if it had had one scale always.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from lapilli.compiler.partition import readers_of, with_borders
 from lapilli.compiler.units import margins, report
 from lapilli.compiler.units.calibration import Calibration
+from lapilli.compiler.units.effort import affordable
 from lapilli.compiler.units.exact import exact_weights
 from lapilli.compiler.units.fixed_order import Floats, Integers, power_of_two
 from lapilli.compiler.units.jobs import Allowance, Costs, choose, in_runs
@@ -121,11 +122,12 @@ def requantise_graph(
 ) -> Requantised:
     """``parts``: positions in ``graph.operators`` that one submit does each; ``costs``: of a layer
     in several jobs. Raises Unsupported if an operator that leads to a part is none that the
-    reference executor knows."""
+    reference executor knows, or if a single sample is more than is looked at (``effort``)."""
     chosen = tuple(tuple(part) for part in parts if _has_channels(layers_of(graph, part)))
     layers = tuple(layer for part in chosen for layer in layers_of(graph, part))
     if not layers or options.mode == "off" or all(in_runs(layer) for layer in layers):
         return Requantised(graph, None)
+    options = replace(options, samples=affordable(graph, options.samples))
     exact = {layer.position: found for layer in layers if (found := exact_weights(layer))}
     ties, orders = find_ties(graph, chosen), find_orders(graph, chosen)
     task = _Task(graph, chosen, layers, exact, ties, calibration, options, costs, orders)
@@ -261,7 +263,8 @@ def _plan(task: _Task, objective: Objective, layer: Layer, logs: Floats) -> Laye
 def _held_out_noise(task: _Task, graph: Graph) -> float:
     """Differences from the original at the parts' borders, by their variation, on samples that
     nothing was fitted to where they are made up. Whole numbers, so the same everywhere."""
-    inputs = task.calibration.inputs(task.graph, _HELD_OUT, _HELD_OUT_SEED)
+    count = affordable(task.graph, _HELD_OUT)
+    inputs = task.calibration.inputs(task.graph, count, _HELD_OUT_SEED)
     wanted, found = (
         execute(each, inputs, keep=task.borders, rounding=Rounding.EXACT)
         for each in (task.graph, graph)
