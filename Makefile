@@ -68,6 +68,7 @@ docs: $(VENV)/.dev  ## regenerate the generated documents
 	$(BIN)/python tools/make_cuts_page.py
 	$(BIN)/python tools/make_command_reference.py
 	$(BIN)/python tools/make_glossary.py
+	$(BIN)/python tools/make_man_page.py
 	$(BIN)/python tools/make_python_reference.py
 	$(BIN)/python tools/make_architecture_picture.py
 

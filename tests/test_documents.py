@@ -133,6 +133,7 @@ def test_the_texts_of_the_picture_fit_their_boxes() -> None:
 PAGES = [
     "make_cuts_page",
     "make_glossary",
+    "make_man_page",
     "make_operator_table",
     "make_python_reference",
     "make_schedule_page",

@@ -32,6 +32,9 @@ the head in that tool, not this page.
 `lapilli help terms` the words ([glossary.md](glossary.md)). `python -m lapilli` is the same as
 `lapilli`.
 
+`man docs/lapilli.1` shows the man page, which is made of the same texts. `lapilli -v COMMAND` shows
+what is logged, `-vv` all of it; `-q` leaves notes out.
+
 Shells complete commands, options, files, chips and devices. Bash, zsh and fish, in their start-up
 files:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -95,13 +96,18 @@ class Commands(click.Group):
 )
 @click.version_option(VERSION, "-V", "--version", message="lapilli %(version)s")
 @click.option(DEBUG, is_flag=True, help="Show a traceback for every error.")
-def commands(debug: bool) -> None:
+@click.option("-v", "--verbose", count=True, help="Show what is logged; -vv: all of it.")
+@click.option("-q", "--quiet", is_flag=True, help="No notes about what was assumed.")
+def commands(debug: bool, verbose: int, quiet: bool) -> None:
     """Compile, run and understand quantised TFLite models on VeriSilicon VIPNano NPUs.
 
     Results go to standard output, messages to standard error. Exit codes: 0 ok; 1 a bug of ours;
     2 usage; 3 invalid model or file; 4 unsupported; 5 no device; 6 results differ; 7 hang or
     time-out.
     """
+    if verbose:
+        level = logging.INFO if verbose == 1 else logging.DEBUG
+        logging.basicConfig(level=level, format="%(name)s: %(message)s", force=True)
 
 
 def main() -> NoReturn:

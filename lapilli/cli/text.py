@@ -87,6 +87,9 @@ def to_type(command: str, path: str, chip: str | None = None) -> str:
 
 
 def say(notes: Iterable[str]) -> None:
-    """What was assumed, on standard error, a line each."""
+    """What was assumed, on standard error, a line each; nothing if ``lapilli -q`` was called."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().params.get("quiet"):
+        return
     for note in notes:
         click.echo(clean(f"lapilli: note: {note}"), err=True)

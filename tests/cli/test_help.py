@@ -11,7 +11,7 @@ import sys
 import pytest
 from command_line import assert_one_line, call, process
 from patience import PATIENCE
-from places import IMPORTABLE
+from places import DIGITS, IMPORTABLE
 
 from lapilli.cli import commands
 from lapilli.cli.registry import COMMANDS, GROUPS
@@ -100,3 +100,12 @@ def test_a_shell_completes_commands_chips_devices_and_files(words: str, offered:
         capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert found.stdout.splitlines() == [offered], found.stderr
+
+
+def test_quiet_leaves_notes_out_and_verbose_shows_what_is_logged() -> None:
+    noted = process("diff", DIGITS, "--chip", "vim3", "--json")
+    quiet = process("-q", "diff", DIGITS, "--chip", "vim3", "--json")
+    assert noted.stderr.startswith("lapilli: note: --chip vim3") and quiet.stderr == ""
+    assert noted.stdout == quiet.stdout
+    logged = process("-vv", "diff", DIGITS, "--json")
+    assert logged.returncode == 0 and "lapilli.litert" in logged.stderr
