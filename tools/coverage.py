@@ -40,7 +40,7 @@ from lapilli.compiler.explanation import Explanation, explain
 from lapilli.compiler.per_channel import FAST_WAY
 from lapilli.compiler.stages import CompileOptions, chip_named
 from lapilli.diff.layers import diff
-from lapilli.errors import ExitCode, LapilliError
+from lapilli.errors import ExitCode, LapilliError, ModelError
 from lapilli.model import tflite
 from lapilli.profile.fit import fit_explained
 from lapilli.timing.evidence import evidence_of
@@ -79,7 +79,12 @@ def row_of(name: str, data: bytes, chip_name: str, values: bool, store: Store) -
 
 
 def _steps(data: bytes, name: str, chip: str) -> int | None:
-    return diff(data, f"emulator:{chip}", name=name).total(alone=True).maximum
+    """None if LiteRT has not all of the model's operators."""
+    try:
+        return diff(data, f"emulator:{chip}", name=name).total(alone=True).maximum
+    except ModelError as error:
+        print(f"not compared: {error}", file=sys.stderr)
+        return None
 
 
 def _left(report: Explanation) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapilli.compiler import judge
 from lapilli.compiler.schedule.search_options import SearchOptions
 from lapilli.compiler.units.requantise import Requantised
 from lapilli.device.runner import LoadedPart
@@ -73,17 +74,22 @@ class Repeater:
     into single operators. So partitions run whole first, and this fills in what they gave.
     """
 
-    def __init__(self, verdicts: Sequence[Verdict], values: Mapping[int, Values]) -> None:
+    def __init__(
+        self, model: Graph, verdicts: Sequence[Verdict], values: Mapping[int, Values]
+    ) -> None:
+        self._kinds = [operator.kind for operator in model.operators]
         self._verdicts = verdicts
         self._values = values
 
     def verdicts(self, graph: Graph) -> Sequence[Verdict]:
-        """As before."""
+        """As before; nothing of graphs beside the model's main one, of which no value is known."""
+        if [operator.kind for operator in graph.operators] != self._kinds:
+            return [judge.Verdict(operator.index, False) for operator in graph.operators]
         return self._verdicts
 
     def without_per_channel(self, graph: Graph) -> Sequence[Verdict]:
         """The same."""
-        return self._verdicts
+        return self.verdicts(graph)
 
     def prepared(self, graph: Graph, parts: Sequence[Sequence[int]]) -> Requantised:
         """Nothing to do."""

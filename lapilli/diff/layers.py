@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lapilli.answers.inputs import blaming_made_up, random_inputs
 from lapilli.compiler.blocking import blocking
@@ -51,6 +51,9 @@ from lapilli.model import tflite
 from lapilli.model.graph import Graph, Operator, Tensor, Values
 from lapilli.model.rewriting import rewritten
 from lapilli.program.device import Device
+
+_HANDLES: Final = ("resource", "variant")
+"""Types of tensors that name something the runtime keeps."""
 
 
 def diff(
@@ -158,9 +161,7 @@ class _Comparison:
             )
         self.answer: Answer | None = None
         self._kernels = reference
-        self._made = tuple(
-            dict.fromkeys(t for operator in graph.operators for t in operator.outputs if t >= 0)
-        )
+        self._made = _with_values(graph)
         self._cpu, count = self._kept(reference)
         self.reference = Reference(
             reference, REFERENCES[reference], litert.runtime_version(), count
@@ -275,7 +276,9 @@ class _Comparison:
         values = dict(npu.values)
         wanted = [tensor for tensor in self._made if tensor not in self.fused.gone]
         if len(values) < len(wanted):
-            repeater = Delegate(postprocess=False, _backend=Repeater(self.verdicts, values))
+            repeater = Delegate(
+                postprocess=False, _backend=Repeater(self.graph, self.verdicts, values)
+            )
             interpreter = interpreters.build(self.content, name, self._kernels, True, repeater)
             interpreters.invoke(interpreter, inputs, name, repeater)
             values.update(interpreters.results(interpreter, [t for t in wanted if t not in values]))
@@ -285,6 +288,13 @@ class _Comparison:
 def _given(graph: Graph, values: Mapping[int, Values]) -> TensorValues:
     """The inputs, which may be outputs, too."""
     return {index: values[index] for index in graph.inputs if index in values}
+
+
+def _with_values(graph: Graph) -> tuple[int, ...]:
+    """Tensors that operators make, once each; not handles of variables, for whose values LiteRT's
+    interpreter reads where there are none."""
+    made = dict.fromkeys(t for operator in graph.operators for t in operator.outputs if t >= 0)
+    return tuple(t for t in made if graph.tensors[t].dtype not in _HANDLES)
 
 
 def _compare(

@@ -209,6 +209,17 @@ def test_differences_travel_through_cpu_operators_into_the_next_partition() -> N
     assert {layer.operator for layer in found.over(alone=False)} == {0, 1, 2}
 
 
+def test_handles_of_variables_are_not_read() -> None:
+    """LiteRT's interpreter ends the process if asked for one's values."""
+    model = ModelBuilder()
+    x = model.input((1, 4, 4, 8), 0.02, 128)
+    made = model.conv(x, np.full((8, 1, 1, 8), 99, np.uint8), np.zeros(8), 0.01, 120, 0.05, 3)
+    handle = model.tensor((), dtype="resource")
+    model.operator("VAR_HANDLE", [], [handle], ("VarHandleOptions", {}))
+    found = diff(model.build([made]), name="variables")
+    assert [layer.kind for layer in found.layers if layer.alone is not None] == ["CONV_2D"]
+
+
 def test_a_model_without_anything_for_the_npu_is_refused() -> None:
     builder = ModelBuilder()
     image = builder.input((1, 4, 4, 3), scale=0.02, zero_point=128)
