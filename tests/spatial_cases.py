@@ -19,8 +19,9 @@ FEW_CHANNELS = (1, 1, 2, 3, 5, 8, 13)
 
 
 def convolution(builder: ModelBuilder, rng: np.random.Generator) -> Sequence[int]:
-    """CONV_2D or DEPTHWISE_CONV_2D with any stride, dilation and kernel."""
-    x = given(builder, rng, (1, side(rng, 40), side(rng, 40), int(rng.choice(FEW_CHANNELS))))
+    """CONV_2D or DEPTHWISE_CONV_2D with any stride, dilation and kernel, sometimes of a batch."""
+    batch = int(rng.integers(2, 4)) if rng.random() < 0.1 else 1
+    x = given(builder, rng, (batch, side(rng, 40), side(rng, 40), int(rng.choice(FEW_CHANNELS))))
     image = build.shape_of(builder, x)
     padding = str(rng.choice(["SAME", "VALID"]))
     dilation = (int(rng.choice(DILATIONS)),) * 2

@@ -7,11 +7,13 @@ from lapilli.compiler.encode import moves
 from lapilli.compiler.encode.copies import Piece
 from lapilli.compiler.jobs import ImageSize, View
 from lapilli.compiler.operators import by_constant
-from lapilli.compiler.operators.record import Case
+from lapilli.compiler.operators.record import Case, relies_on
+from lapilli.compiler.operators.rules import no_empty_dimension, operands_present
 from lapilli.model.geometry import image_extents
 from lapilli.model.graph import Operator
 
 
+@relies_on(operands_present, no_empty_dimension)
 def shapes_broadcast(case: Case) -> str | None:
     """Operands that are not constant numbers must have the result's shape, or an extent of 1 where
     the result has more; then a plane of the result has fewer than 2^16 elements.

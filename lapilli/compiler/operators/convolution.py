@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from lapilli.compiler.builder import Builder
+from lapilli.compiler.builder import Builder, Place
 from lapilli.compiler.encode import requantise
 from lapilli.compiler.intents import ConvolutionIntent
-from lapilli.compiler.jobs import ImageSize, Kernels
-from lapilli.compiler.operators.endings import activation_exact, ending_of
+from lapilli.compiler.jobs import ImageSize, Kernels, View
+from lapilli.compiler.operators.endings import Ending, activation_exact, ending_of
 from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     BYTES_BELOW,
     CHANNELS_MAXIMUM,
-    batch_of_one,
     eight_bit,
     image_of_four_dimensions,
     image_size,
+    no_empty_dimension,
     operands_computed,
     operands_present,
     quantised_per_tensor,
@@ -36,6 +38,8 @@ from lapilli.model.geometry import SIDE_MAXIMUM, kernel_reach, padding_before
 from lapilli.model.graph import Convolution, Graph, Operator, Padding
 
 DEPTHWISE = "DEPTHWISE_CONV_2D"
+MOST_IMAGES = 16
+"""Of a batch: a job each."""
 
 
 def _options(operator: Operator) -> Convolution:
@@ -53,7 +57,17 @@ def constant_weights(case: Case) -> str | None:
     return odd_weights(case, 4)
 
 
-@relies_on(image_of_four_dimensions, batch_of_one, constant_weights)
+@relies_on(image_of_four_dimensions, no_empty_dimension)
+def few_images(case: Case) -> str | None:
+    """There must be at most 16 images in a batch, as many behind the convolution as in front.
+
+    Remedy: Feed fewer images at a time.
+    """
+    count, made = case.input(IMAGE).shape[0], case.output().shape[0]
+    return None if count == made <= MOST_IMAGES else f"{count} -> {made}"
+
+
+@relies_on(image_of_four_dimensions, few_images, constant_weights)
 def shapes_agree(case: Case) -> str | None:
     """The shapes of image, weights, bias and output must belong together."""
     source, weights = case.input(IMAGE).shape, case.input(WEIGHTS).shape
@@ -121,37 +135,77 @@ def _geometry(graph: Graph, operator: Operator) -> Geometry:
 
 
 def lower(builder: Builder, operator: Operator) -> None:
-    """One convolution from planar image to planar image."""
-    options = _options(operator)
-    source, result = builder.place(operator.inputs[IMAGE]), builder.place(operator.outputs[0])
-    geometry = _geometry(builder.graph, operator)
+    """One convolution from planar image to planar image; of a batch one for each, but a 1x1 kernel
+    sees all of them as rows of one image."""
+    geometry, images = _geometry(builder.graph, operator), _images(builder.graph, operator)
+    tensor, result = operator.inputs[IMAGE], builder.place(operator.outputs[0])
+    place = builder.place(tensor)
+    ending = ending_of(builder.quantization(operator.outputs[0]), _options(operator).activation)
+    kernels = _kernels(builder.graph, operator)
+    if images == 1 or _sees_pixels(geometry):
+        whole = replace(geometry, source=place.size, result=result.size)
+        view = builder.planar(tensor, operator.index)
+        target = _append(builder, operator, view, whole, kernels, ending)
+        result.planar = ending.applied(builder, operator.index, target)
+        return
+    batch, made = builder.nhwc(tensor, operator.index), []
+    each = geometry.source.plane * geometry.source.channels
+    for number in range(images):
+        one = Place(
+            geometry.source,
+            place.zero_point,
+            nhwc=View(batch.storage, batch.offset + number * each, each),
+        )
+        view = builder.planar_of(one, operator.index)
+        target = _append(builder, operator, view, geometry, kernels, ending)
+        point = ending.zero_point
+        made.append(builder.from_planar(target, geometry.result, point, operator.index))
+    result.nhwc = ending.applied(builder, operator.index, builder.lay(made, operator))
+
+
+def _images(graph: Graph, operator: Operator) -> int:
+    return graph.tensors[operator.inputs[IMAGE]].shape[0]
+
+
+def _sees_pixels(geometry: Geometry) -> bool:
+    """Nothing but the pixel itself."""
+    return geometry.taps == geometry.stride == (1, 1)
+
+
+def _append(
+    builder: Builder,
+    operator: Operator,
+    source: View,
+    geometry: Geometry,
+    kernels: Kernels,
+    ending: Ending,
+) -> View:
+    """The convolution of one image, and where its result lies."""
     image, weights, output = (
         builder.quantization(i) for i in (*operator.inputs[:2], operator.outputs[0])
     )
-    view = builder.planar(operator.inputs[IMAGE], operator.index)
-    ending = ending_of(output, options.activation)
-    target = builder.store_planes(result.size)
+    target = builder.store_planes(geometry.result)
     builder.steps.append(
         ConvolutionIntent(
             operator=operator.index,
             depthwise=operator.kind == DEPTHWISE,
-            source=view,
+            source=source,
             target=target,
-            input_size=source.size,
-            output_size=result.size,
-            kernels=_kernels(builder.graph, operator),
+            input_size=geometry.source,
+            output_size=geometry.result,
+            kernels=kernels,
             stride=geometry.stride,
             padding_before=geometry.before,
             padding_after=_padding_after(geometry),
-            padding_same=options.padding is Padding.SAME,
+            padding_same=_options(operator).padding is Padding.SAME,
             scale=requantise.convolution_scale(image.scale, weights.scale, output.scale),
-            input_zero_point=source.zero_point,
+            input_zero_point=image.zero_point,
             output_zero_point=ending.zero_point,
             relu=ending.relu,
             dilation=geometry.dilation,
         )
     )
-    result.planar = ending.applied(builder, operator.index, target)
+    return target
 
 
 def _kernels(graph: Graph, operator: Operator) -> Kernels:
@@ -199,7 +253,8 @@ RECORD = OperatorRecord(
         operands_computed,
         eight_bit,
         image_of_four_dimensions,
-        batch_of_one,
+        no_empty_dimension,
+        few_images,
         constant_weights,
         quantised_per_tensor,
         weights_centred,

@@ -12,7 +12,7 @@ from lapilli.compiler.operators.by_constant import Linear
 from lapilli.compiler.operators.byte_sums import Comparisons, Stage, Work, run, tap, weighted
 from lapilli.compiler.operators.endings import LARGEST, Ending
 from lapilli.compiler.operators.flat import Step, flat_size
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     eight_bit,
     image_size,
@@ -28,6 +28,7 @@ from lapilli.model.graph import Operator
 MAXIMUM = "MAXIMUM"
 
 
+@relies_on(operands_present)
 def shapes_alike(case: Case) -> str | None:
     """Operands that are not constant numbers must have the result's shape.
 

@@ -8,7 +8,7 @@ from lapilli.compiler.operators.broadcasting import shapes_broadcast
 from lapilli.compiler.operators.endings import activation_exact
 from lapilli.compiler.operators.flat import flat_size
 from lapilli.compiler.operators.products import activation_of, product_of
-from lapilli.compiler.operators.record import Case, OperatorRecord
+from lapilli.compiler.operators.record import Case, OperatorRecord, relies_on
 from lapilli.compiler.operators.rules import (
     eight_bit,
     no_empty_dimension,
@@ -20,6 +20,7 @@ from lapilli.compiler.unsigned import MIDDLE
 from lapilli.model.graph import Graph, Operator
 
 
+@relies_on(operands_present)
 def constant_factor(case: Case) -> str | None:
     """One operand at least must be computed, and have the result's shape if the other one is a
     constant number, or one for each channel."""

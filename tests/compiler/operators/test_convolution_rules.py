@@ -14,6 +14,9 @@ from lapilli.compiler.stages import compile_part
 from lapilli.model.graph import Activation, Graph, Padding, Quantization
 
 SENTENCES = {
+    "few_images": (
+        "There must be at most 16 images in a batch, as many behind the convolution as in front."
+    ),
     "constant_weights": (
         "Weights must be constant bytes (uint8 or int8), the bias "
         "constant int32 (or int16) or absent."
@@ -59,8 +62,13 @@ CONVOLUTIONS: list[Broken] = [
         "image has shape [8, 8, 4]",
         convolution_with(IMAGE, shape=(8, 8, 4)),
     ),
-    ("batch_of_one", "image has shape [2, 8, 8, 4]", convolution_with(IMAGE, shape=(2, 8, 8, 4))),
-    ("batch_of_one", "result has shape [1, 0, 8, 6]", convolution_with(RESULT, shape=(1, 0, 8, 6))),
+    ("few_images", "2 -> 1", convolution_with(IMAGE, shape=(2, 8, 8, 4))),
+    ("few_images", "17 -> 17", by_hand.convolution((17, 8, 8, 4), result=(17, 8, 8, 6))),
+    (
+        "no_empty_dimension",
+        "result has shape [1, 0, 8, 6]",
+        convolution_with(RESULT, shape=(1, 0, 8, 6)),
+    ),
     (
         "constant_weights",
         "weights is constant int4 of shape [6, 3, 3, 4]",
