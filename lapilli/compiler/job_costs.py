@@ -35,14 +35,21 @@ class JobCosts:
 
     seen: Graph
     chip: Chip = field(default_factory=lambda: _yardstick())
-    _known: dict[tuple[int, int], float | None] = field(default_factory=dict)
+    _known: dict[tuple[object, int], float | None] = field(default_factory=dict)
 
     def __call__(self, position: int, jobs: int) -> float | None:
         """Of the layer at ``position`` as so many ``jobs``; None if the chip does not take it."""
-        key = position, jobs
+        key = self._shape(position), jobs
         if key not in self._known:
             self._known[key] = self._cycles(position, jobs)
         return self._known[key]
+
+    def _shape(self, position: int) -> object:
+        """What layers of the same costs have in common, but for how well their weights code."""
+        operator = self.seen.operators[position]
+        tensors = (*operands(operator)[:2], operator.outputs[0])
+        shapes = tuple(self.seen.tensors[tensor].shape for tensor in tensors)
+        return operator.kind, operator.options, shapes
 
     def _cycles(self, position: int, jobs: int) -> float | None:
         operator = self.seen.operators[position]

@@ -109,36 +109,25 @@ def _last_worth(noises: Mapping[int, float]) -> int:
 def _greedy(
     candidates: Mapping[int, Mapping[int, float]], total: float, costs: Costs, spare: float
 ) -> dict[int, int]:
+    """Positions -> jobs; each step takes a layer to the next number of jobs."""
     counts = dict.fromkeys(candidates, 1)
     while True:
-        best, chosen = 0.0, None
+        best, chosen, spent = 0.0, None, 0.0
         for position, noises in candidates.items():
-            now = (
-                costs(position, counts[position])
-                if _open(noises, counts[position], total)
-                else None
-            )
-            if now is None:
+            count = counts[position]
+            more = next((each for each in noises if each > count), None)
+            if more is None or noises[count] - noises[more] < SMALL_SHARE * total:
                 continue
-            for count, noise in noises.items():
-                gain = noises[counts[position]] - noise
-                if count <= counts[position] or gain < SMALL_SHARE * total:
-                    continue
-                then = costs(position, count)
-                if then is None or then - now > spare:
-                    continue
-                worth = gain / max(then - now, 1.0)
-                if worth > best:
-                    best, chosen = worth, (position, count, max(then - now, 0.0))
+            now, then = costs(position, count), costs(position, more)
+            if now is None or then is None or then - now > spare:
+                continue
+            worth = (noises[count] - noises[more]) / max(then - now, 1.0)
+            if worth > best:
+                best, chosen, spent = worth, (position, more), max(then - now, 0.0)
         if chosen is None:
             return counts
         counts[chosen[0]] = chosen[1]
-        spare -= chosen[2]
-
-
-def _open(noises: Mapping[int, float], count: int, total: float) -> bool:
-    """Whether more jobs can be worth it at all: before anybody asks for their time."""
-    return noises[count] - min(noises.values()) >= SMALL_SHARE * total
+        spare -= spent
 
 
 def _side_by_side(

@@ -26,7 +26,9 @@ class UnitOptions:
     extra: float | None = 0.0
 
 
-FAST: Final = UnitOptions("fast", steps=40, samples=6, positions=512, feedback=False)
+FAST: Final = UnitOptions(
+    "fast", steps=40, samples=6, positions=512, feedback=False, jobs=8, extra=0.07
+)
 BEST: Final = UnitOptions(
     "best", steps=120, samples=32, positions=3000, feedback=True, jobs=8, extra=0.07
 )

@@ -184,12 +184,15 @@ def _best_attempt(
     """With units if they are better than none: by the formula where that is clear or there is no
     time, else tried on samples of their own."""
     bytes_alone = objective.channels_value(np.zeros(task.ties.count))
-    plain = _in_jobs(task, objective, np.zeros(task.ties.count))
+    plain = _Design(np.zeros(task.ties.count), objective, {})
+    if task.options.feedback:
+        plain = _in_jobs(task, plain)
     if plain.objective.weights_value(plain.logs) <= SMALL_LOSS * bytes_alone:
         return _attempt(task, plain, inputs, witness)
     bounds = find_bounds(task.graph, task.ties, statistics, trust.range)
-    found = _in_jobs(task, objective, _search(task, objective, bounds), bounds)
-    if not found.logs.any():
+    units = _Design(_search(task, objective, bounds), objective, {})
+    found = _in_jobs(task, units)
+    if not found.logs.any() and task.options.feedback:
         return _attempt(task, plain, inputs, witness)
     values = [design.value(bytes_alone) for design in (plain, found)]
     first, second = (plain, found) if values[0] < values[1] else (found, plain)
@@ -201,19 +204,14 @@ def _best_attempt(
     return attempt if noises[0] <= noises[1] else other
 
 
-def _in_jobs(
-    task: _Task, objective: Objective, logs: Floats, bounds: Bounds | None = None
-) -> _Design:
-    """Layers in several jobs where that is wanted and worth it; then units once more, within
-    ``bounds`` if they may change."""
+def _in_jobs(task: _Task, design: _Design) -> _Design:
+    """With some layers in several jobs where that is wanted and worth it. The units stay: looked
+    for once more they gain less than a hundredth."""
     allowance = Allowance(task.options.jobs, task.options.extra)
     if allowance.most == 1:
-        return _Design(logs, objective, {})
-    jobs = choose(objective, logs, task.orders, allowance, task.costs)
-    split = objective.in_groups(jobs.groups)
-    if bounds is not None and jobs.groups:
-        logs = find_units(split, bounds, task.options.steps // 2, start=logs)
-    return _Design(logs, split, jobs.orders)
+        return design
+    jobs = choose(design.objective, design.logs, task.orders, allowance, task.costs)
+    return _Design(design.logs, design.objective.in_groups(jobs.groups), jobs.orders)
 
 
 def _search(task: _Task, objective: Objective, bounds: Bounds) -> Floats:
