@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -18,6 +19,16 @@ from lapilli.model import tflite
 TOOL = REPOSITORY / "tools" / "coverage.py"
 LAST = {"SOFTMAX"}
 """Kinds that end a classifier and stay on the CPU."""
+
+
+def test_its_file_is_not_taken_for_the_package_of_that_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numba looks for that, and can't be used if it finds something else."""
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    monkeypatch.delitem(sys.modules, "coverage", raising=False)
+    with pytest.raises(ImportError, match="not the package"):
+        importlib.import_module("coverage")
 
 
 @pytest.mark.parametrize("chip", ["a311d", "imx8mp"])

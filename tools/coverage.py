@@ -23,6 +23,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+if __name__ != "__main__":
+    # Where this folder is in the path Numba, which looks for the package of this name, gets this.
+    raise ImportError("tools/coverage.py is a command, not the package coverage")
 # One thread, set before NumPy is loaded: most sums are too short for more.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
