@@ -7,8 +7,8 @@ from collections.abc import Mapping
 ACCEPTED: Mapping[tuple[str, str, str], str] = {
     (
         "lapilli/emulator/convolve.py",
-        "slots = max(int(slots_of.max()), 1)",
+        "product_cost = (count / PRODUCT_ADVANTAGE + 1) * touched",
         "1 -> 2",
-    ): "the same sums with a plane of zeros more",
+    ): "it chooses between two ways to the same sums, of which the other is faster then",
 }
 """(file, the line, the change as it is printed): the reason."""
