@@ -27,7 +27,9 @@ def per_channel_of(mode: str, calibration: str | None, graph: Graph, content: by
 
 def loss_notes(prepared: Prepared | Explanation) -> list[str]:
     """What a reader should know, in a line each."""
-    lines = [prepared.loss.line] if prepared.loss is not None else []
+    found = prepared.loss
+    lines = [] if found is None else [found.line, found.in_several_jobs]
+    lines = [line for line in lines if line]
     return [*lines, *([prepared.note] if prepared.note else [])]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from lapilli.compiler.units.fixed_order import Floats
 from lapilli.model.graph import Graph
 from lapilli.reference.arithmetic import Array
+
+_NAMED: Final = 6
+"""Layers that a line names."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,25 @@ class Loss:
         else:
             parts.append(f"{_decibels(self.decibels)} on {self.samples} {self.source}")
         return ", ".join(parts)
+
+    @property
+    def in_several_jobs(self) -> str:
+        """Which layers became several jobs and why, in one line; empty if none did."""
+        several = sorted(
+            (layer for layer in self.layers if layer.jobs > 1), key=lambda layer: -layer.jobs
+        )
+        if not several:
+            return ""
+        named = ", ".join(
+            f"{layer.operator} {layer.kind} ({layer.jobs})" for layer in several[:_NAMED]
+        )
+        rest = len(several) - _NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        if self.mode.startswith("groups="):
+            why = "as asked for"
+        else:
+            why = "where that takes most noise away for the time it costs"
+        return f"layers in several jobs, {why}: {named}{more}"
 
 
 def _finite(value: float) -> float | None:

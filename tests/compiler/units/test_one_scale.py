@@ -171,6 +171,19 @@ def test_more_jobs_make_less_noise() -> None:
     assert noise(graph, four.graph) < 0.5 * noise(graph, one.graph)
 
 
+def test_layers_in_several_jobs_are_named_with_the_reason() -> None:
+    _, asked = requantised(inverted_residuals(2, spread=100.0), unit_options("groups=3"))
+    several = [layer for layer in loss_of(asked).layers if layer.jobs > 1]
+    line = loss_of(asked).in_several_jobs
+    assert line.startswith("layers in several jobs, as asked for: ")
+    assert all(f"{layer.operator} {layer.kind} ({layer.jobs})" in line for layer in several[:1])
+    assert ("and" in line) == (len(several) > 6)
+    chosen = replace(loss_of(asked), mode="best").in_several_jobs
+    assert "where that takes most noise away for the time it costs" in chosen
+    _, one = requantised(inverted_residuals(2, spread=100.0), FAST)
+    assert loss_of(one).in_several_jobs == ""
+
+
 def test_a_job_s_outputs_stand_side_by_side() -> None:
     graph, found = requantised(inverted_residuals(2, spread=100.0), unit_options("groups=3"))
     for layer, operator in zip(loss_of(found).layers, with_weights(found.graph), strict=True):
