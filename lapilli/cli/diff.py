@@ -36,7 +36,7 @@ WIDE, NARROW = 100, 79
 KIND_WIDTH = 17
 SHAPE_WIDTH = 14
 ROUNDED = (
-    "Below, NPU and CPU both have the weights with one scale a layer, as lapilli requantise writes "
+    "Below, NPU and CPU both have the weights with one scale a job, as lapilli requantise writes "
     "them."
 )
 
