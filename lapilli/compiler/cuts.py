@@ -163,9 +163,18 @@ def _too_small(part: Partition, least: int) -> Broken:
     )
 
 
+def _needs_the_npu(part: Partition, graph: Graph) -> bool:
+    """Whether LiteRT may have no kernel for an operator of it, so that the CPU is no choice."""
+    return any(graph.operators[i].kind.startswith("CUSTOM:") for i in part.operators)
+
+
 def _losing(parts: Sequence[Partition], costs: PartCosts) -> list[Partition]:
     """Those that don't pay, but for the best one if none does."""
-    lost = [part for part in parts if costs.of(part).saved_seconds < 0]
+    lost = [
+        part
+        for part in parts
+        if costs.of(part).saved_seconds < 0 and not _needs_the_npu(part, costs.graph)
+    ]
     if len(lost) == len(parts):
         # The first of equal ones, as in the model.
         best = max(range(len(parts)), key=lambda i: (costs.of(parts[i]).saved_seconds, -i))

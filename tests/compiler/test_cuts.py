@@ -12,7 +12,7 @@ from image_operators import softmax
 from models import ModelBuilder
 from random_graphs import RandomGraph
 
-from lapilli.compiler.cuts import ALL, FASTEST, Cuts, choose, partition_wish
+from lapilli.compiler.cuts import ALL, FASTEST, Cuts, _losing, choose, partition_wish
 from lapilli.compiler.part_cost import PartCosts
 from lapilli.compiler.partition import Partition, partition
 from lapilli.compiler.stages import CompileOptions, chip_named, compile_graph, prepare
@@ -134,6 +134,21 @@ def test_a_part_s_jobs_cost_no_less_than_the_search_makes_of_them(chip: Chip, se
     parts = [costs.of(part).job_seconds for part in possible(graph, chip)]
     assert found.npu_seconds <= sum(parts) * 1.0001
     assert sum(parts) < 4 * found.npu_seconds
+
+
+def test_what_litert_may_have_no_kernel_for_is_not_left_to_it() -> None:
+    graph = in_a_row([112, 56, 4], 32)
+    custom = dataclasses.replace(graph.operators[2], kind="CUSTOM:Convolution2DTransposeBias")
+    renamed = dataclasses.replace(
+        graph, operators=(*graph.operators[:2], custom, *graph.operators[3:])
+    )
+    small = possible(graph, CHIPS[0])[1]
+    costs = PartCosts(renamed, CHIPS[0], DEFAULT_RATES)
+    costs._known[small.operators] = PartCosts(graph, CHIPS[0], DEFAULT_RATES).of(small)
+    assert costs.of(small).saved_seconds < 0
+    parts = [*possible(graph, CHIPS[0])[:1], small]
+    assert small in _losing(parts, PartCosts(graph, CHIPS[0], DEFAULT_RATES))
+    assert small not in _losing(parts, costs)
 
 
 def test_small_parts_go_first_and_then_those_that_do_not_pay() -> None:
