@@ -39,7 +39,10 @@ MOVES = ("transpose", "detranspose", "reshuffle", COPY)
 Copies of a part's outputs stand at its end, whichever operator made them."""
 
 
-HOLDING = {"CONCATENATION", "PACK", "UNPACK", "SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "PAD"}
+HOLDING = {
+    *("CONCATENATION", "PACK", "UNPACK", "SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "PAD"),
+    "RESIZE_BILINEAR",
+}
 """Operators whose results may hold bytes of their operands where those were made, beside others
 that jobs of their own put there."""
 
