@@ -204,14 +204,17 @@ class Builder:
         that can't be placed so are copied."""
         if not self.movable(first) or first.storage == second.storage:
             first = self.copy(operator, first)
-        elif not self.options.as_recorded and self._overwrites(first, second):
+        elif self._overwrites(first, second):
             second = self.copy(operator, second)
         return first, self.put(second, first, first.size, operator)
 
     def _overwrites(self, first: View, second: View) -> bool:
         """Kernels that only fill up the last cores may write behind ``first``, after ``second`` was
-        written, which is to lie there."""
-        return self.slack(first) > 0 and self._written(first)[1] > self._written(second)[0]
+        written, which is to lie there. On V8 the recorded driver lays operands so, and boards give
+        the right values; of V7 no recording has it."""
+        if self.chip.generation != 7 or not self.slack(first):
+            return False
+        return self._written(first)[1] > self._written(second)[0]
 
     # ------------------------------------------------------------------------------------ moves
 

@@ -11,6 +11,7 @@ from command_line import call
 from places import DIGITS
 from shared_data import shared_data
 
+from lapilli.cli.text import to_type
 from lapilli.errors import ExitCode
 
 
@@ -34,7 +35,7 @@ def test_explain_answers_first_then_says_why_then_shows_the_operators() -> None:
     assert "1 operator, 0.0 % of the MACs, 1 part instead of 1." in words
     order = [words.index(text) for text in ("fits", "Why operators", "Execution order", "# oper")]
     assert order == sorted(order)
-    assert words.endswith(f"Next: lapilli profile {DIGITS} --chip a311d")
+    assert words.endswith("Next: " + to_type("profile", str(DIGITS), "a311d"))
     assert "\x1b" not in result.stdout
 
 

@@ -11,6 +11,7 @@ from command_line import assert_one_line, call
 from models import ModelBuilder
 from places import DIGITS
 
+from lapilli.cli.text import to_type
 from lapilli.errors import ExitCode
 from lapilli.profile.fit import timed_chips
 from lapilli.timing.evidence import evidence_of
@@ -37,7 +38,7 @@ def test_the_first_sentence_is_the_answer_and_the_last_lines_what_to_type() -> N
     )
     assert "frames a second on the a311d and" in words and "on the imx8mp." in words
     assert "1 The NPU takes no SOFTMAX. Broken by operator 10. Solved: 1 operator more" in words
-    assert f"Next: lapilli explain {DIGITS} --chip a311d" in words
+    assert "Next: " + to_type("explain", str(DIGITS), "a311d") in words
 
 
 def test_the_json_has_all_chips_with_times_and_how_sure_they_are() -> None:

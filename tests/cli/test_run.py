@@ -22,6 +22,7 @@ from shared_data import shared_data
 
 from lapilli.answers.inputs import load_input
 from lapilli.cli.run import run
+from lapilli.cli.text import to_type
 from lapilli.errors import ExitCode, LapilliError
 from lapilli.litert.inference import Inference
 from lapilli.model import tflite
@@ -404,7 +405,7 @@ def test_the_boards_modelled_time_stands_beside_the_emulators(folder: Path) -> N
     words = " ".join(result.stdout.split())
     assert "no measure of the NPU's speed) Board modelled for the a311d: " in words
     assert "how sure: fitted, 4 % rms, worst 7 %" in words
-    assert words.endswith(f"Next lapilli explain {DIGITS} --chip a311d")
+    assert words.endswith("Next " + to_type("explain", str(DIGITS), "a311d"))
     report = json.loads(ok(DIGITS, "--input", sample, "--json").stdout)
     profile = json.loads(call("profile", DIGITS, "--no-run", "--json").stdout)
     assert report["board"]["npu_seconds"] == profile["totals"]["npu_seconds"]

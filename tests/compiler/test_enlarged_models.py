@@ -15,7 +15,7 @@ from operator_cases import FAMILIES, OperatorCase
 from work import counted_bytes
 
 from lapilli.compiler.stages import DEFAULT_OPTIONS, SCHEDULES, chip_named, compile_graph
-from lapilli.errors import LapilliError, ModelError
+from lapilli.errors import LapilliError, ModelError, UsageError
 from lapilli.model import tflite
 from lapilli.model.input_shapes import with_input_shapes
 
@@ -45,7 +45,7 @@ def travel(family: str, seed: int, targets: Sequence[tuple[str, str]]) -> set[st
     found = set()
     try:
         graph = tflite.parse(with_input_shapes(builder.build(outputs), shapes, "model"), "model")
-    except ModelError:
+    except (ModelError, UsageError):  # a file, or --shape, asks for more than there may be
         return {"unread"}
     options = replace(DEFAULT_OPTIONS, max_program_bytes=LIMIT)
     for chip, schedule in targets:
