@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +23,15 @@ settings.register_profile("sample", COMMON, derandomize=True)
 """The same examples in every run, so that a run fails for what was changed and not by chance."""
 settings.register_profile("long", COMMON)
 """Other examples in each run, and those that failed again."""
+
+
+@pytest.fixture(scope="module")
+def only_new_objects() -> Iterator[None]:
+    """Collections look at what a module's tests make, not at all that those before them left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,6 +16,8 @@ from lapilli.errors import DeviceError, HangError
 from lapilli.hw import drm
 from lapilli.virtual.injection import FaultySystem, Injection
 
+pytestmark = pytest.mark.usefixtures("only_new_objects")
+
 PART = small_part()
 FOREVER = 1 << 30
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -178,15 +177,6 @@ def test_a_closed_delegate_keeps_its_device_for_the_interpreters_it_has() -> Non
 def resident_kilobytes() -> int:
     fields = Path("/proc/self/statm").read_text(encoding="utf-8").split()
     return int(fields[1]) * 4
-
-
-@pytest.fixture
-def only_new_objects() -> Iterator[None]:
-    """Collections look at what a test makes, not at all that the tests before it left."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("only_new_objects")
