@@ -18,7 +18,9 @@ def lines(report: Explanation, width: int) -> Iterator[str]:
     if weighed is None or not weighed.parts:
         return
     yield ""
-    yield from text.wrapped("", f"What the parts cost, modelled, beside {weighed.cpu}:", width)
+    # The head of the report has the searched schedule's time, which is less.
+    head = f"What the parts cost, modelled before the search for a schedule, beside {weighed.cpu}:"
+    yield from text.wrapped("", head, width)
     seconds = weighed.seconds
     for name, parts in ((FASTEST, weighed.fastest), (ALL, weighed.parts)):
         asked = " (as asked)" if name == weighed.asked else ""
