@@ -74,7 +74,11 @@ def _is_known_to_be_fixed(asking: Mapping[str, Any]) -> bool:
         graph = tflite.parse(bytes(content or b""), "the model")
     except (LapilliError, TypeError):
         return False
-    known = all(o.kind in RULES or o.kind == DETECTION_POSTPROCESS for o in graph.operators)
+    # A custom operator may be one that only another delegate knows: the runtime is asked.
+    known = all(
+        o.kind == DETECTION_POSTPROCESS or (o.kind in RULES and not o.kind.startswith("CUSTOM:"))
+        for o in graph.operators
+    )
     return known and not graph.remarks and not settled_anew(graph, {})[1]
 
 

@@ -27,6 +27,7 @@ SOME = (
     "models/ops/mb0.tflite",
     "today/kws_ref_model.tflite",
     "today/mobilenet_v1_0.25_128_dynamic_batch.tflite",
+    "today/selfie_segmentation_aeq_int8.tflite",
     "today/simple_group_norm_op.tflite",
     "today/vad.tflite",
     "reports/dynamic-tensors/dyn_after.tflite",
