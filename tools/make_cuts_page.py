@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cuts.md"
 sys.path.insert(0, str(ROOT))
 
+from generated_page import write_or_check  # noqa: E402
+
 from lapilli.timing.cpu import CORTEX_A73, DEFAULT_RATES, MEASURED  # noqa: E402
 
 BEGIN = "<!-- rates: written by tools/make_cuts_page.py -->\n"
@@ -37,14 +39,5 @@ def page() -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
-def main() -> int:
-    """0 if all is well, else 1."""
-    text = page()
-    if "--check" in sys.argv[1:]:
-        return 0 if PAGE.read_text(encoding="utf-8") == text else 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

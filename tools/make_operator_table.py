@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 sys.path.insert(0, str(ROOT))
 
+from generated_page import write_or_check  # noqa: E402
+
 from lapilli.compiler.operators.registry import BY_KIND  # noqa: E402
 from lapilli.compiler.stages import chip_named  # noqa: E402
 from lapilli.compiler.verdict import remedy_of, sentence  # noqa: E402
@@ -60,17 +62,5 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    if "--check" in sys.argv[1:]:
-        current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if current != page():
-            print(f"{PAGE} is not current; run {Path(__file__).name}")
-            return 1
-        return 0
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "python.md"
 sys.path.insert(0, str(ROOT))
 
+from generated_page import write_or_check  # noqa: E402
+
 import lapilli  # noqa: E402
 from lapilli.interface import functions, options, results  # noqa: E402
 
@@ -107,16 +109,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-            print(f"{PAGE} is not current; run {Path(__file__).name}")
-            return 1
-        return 0
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))
